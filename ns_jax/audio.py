@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one description of our audio, and reading and writing of wave files."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import soundfile
+import soxr
+
+from ns_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioSpec:
+  """Sample rate, hop and what follows from them (NaturalSpeech 2, Sec. 3.1)."""
+
+  sample_rate_hz: int = 16_000
+  hop_samples: int = 200
+  num_mels: int = 80
+
+  @property
+  def frame_rate_hz(self) -> float:
+    """Latent frames per second: 80."""
+    return self.sample_rate_hz / self.hop_samples
+
+  @property
+  def frame_period_ms(self) -> float:
+    """Duration of a latent frame: 12.5 ms."""
+    return 1000.0 * self.hop_samples / self.sample_rate_hz
+
+  def num_frames(self, num_samples: int) -> int:
+    """Frames that cover `num_samples`, rounded up."""
+    return -(-num_samples // self.hop_samples)
+
+  def num_samples(self, num_frames: int) -> int:
+    """Samples in `num_frames` whole frames."""
+    return num_frames * self.hop_samples
+
+  def seconds_to_frames(self, seconds: float) -> int:
+    """Whole frames nearest to `seconds`."""
+    return round(seconds * self.frame_rate_hz)
+
+
+def read_audio(path: str | pathlib.Path, spec: AudioSpec) -> np.ndarray:
+  """Reads any file libsndfile knows as mono at the spec's rate.
+
+  Args:
+    path: wav, flac, ogg, opus or mp3 file.
+    spec: gives the sample rate to resample to.
+
+  Returns:
+    [S] float32, in [-1, 1].
+
+  Raises:
+    UserError: the file is missing, empty, not audio, or not finite.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise UserError(f"{path}: no such audio file")
+  try:
+    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+  except (soundfile.LibsndfileError, RuntimeError) as error:
+    raise UserError(
+      f"{path}: not readable as audio; give a wav, flac, ogg or mp3 file"
+    ) from error
+  if samples.shape[0] == 0:
+    raise UserError(f"{path}: holds no audio samples")
+  if not np.isfinite(samples).all():
+    raise UserError(f"{path}: holds samples that are NaN or infinite")
+  mono = samples.mean(axis=1)
+  if rate_hz != spec.sample_rate_hz:
+    mono = soxr.resample(mono, rate_hz, spec.sample_rate_hz, quality="HQ")
+  return np.clip(mono, -1.0, 1.0).astype(np.float32)
+
+
+def write_wav(
+  path: str | pathlib.Path, wav: np.ndarray, spec: AudioSpec
+) -> None:
+  """Writes [S] float samples in [-1, 1] as a 16-bit mono wave file."""
+  soundfile.write(
+    path, np.clip(wav, -1.0, 1.0), spec.sample_rate_hz, subtype="PCM_16"
+  )
+
+
+def to_int16(wav: np.ndarray) -> np.ndarray:
+  """Maps [S] float samples in [-1, 1] to int16, as records store them."""
+  return np.round(np.clip(wav, -1.0, 1.0) * 32767.0).astype(np.int16)
+
+
+def from_int16(samples: np.ndarray) -> np.ndarray:
+  """Maps int16 samples to [S] float32 in [-1, 1]."""
+  return samples.astype(np.float32) / 32767.0

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packaging. Tools are configured in pyproject.toml."""
+
+import pathlib
+import re
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+
+# Linux on x86 has a build without GPU code, half the size; the GPU is JAX's.
+# Python 3.14 has no TensorFlow yet: there the reader "array_record" serves.
+TENSORFLOW = [
+  "tensorflow-cpu>=2.19; platform_system == 'Linux'"
+  " and platform_machine == 'x86_64' and python_version < '3.14'",
+  "tensorflow>=2.19; (platform_system != 'Linux'"
+  " or platform_machine != 'x86_64') and python_version < '3.14'",
+]
+
+CORE = [
+  "absl-py>=2.1",
+  "flax>=0.12",
+  "jax>=0.10",
+  "ml-collections>=1.0",
+  "numpy>=2.0",
+  "optax>=0.2.5",
+  "orbax-checkpoint>=0.11.30",
+  # Records and text.
+  "array-record>=0.7; platform_system != 'Windows'",
+  "espeakng-loader>=0.2.4",
+  "tensorflow-datasets>=4.9.9",
+  "wetext>=0.1.8",
+  # Audio.
+  "librosa>=0.11",
+  "pyworld>=0.3.5",
+  "setuptools<81",  # pyworld imports pkg_resources, which 81 removed
+  "soundfile>=0.13",
+  "soxr>=0.5",
+  # What a run shows and writes.
+  "matplotlib>=3.9",
+  "tensorboard>=2.19",
+  "tensorboardX>=2.6.4",
+  "tqdm>=4.66",
+]
+
+EXTRAS = {
+  "cuda": ["jax[cuda12]"],
+  "tpu": ["jax[tpu]"],
+  # Large corpora are built by Beam.
+  "data": ["apache-beam>=2.65"],
+  "eval": ["jiwer>=4.0"],
+  "dev": [
+    "pre-commit>=4.0",
+    "pyright[nodejs]>=1.1.400",
+    "pytest>=8.3",
+    "ruff>=0.12",
+    "scipy>=1.14",
+  ],
+}
+
+setuptools.setup(
+  name="ns_jax",
+  version=re.search(
+    r'__version__ = "(.+)"', (HERE / "ns_jax" / "__init__.py").read_text()
+  ).group(1),
+  description="NaturalSpeech and NaturalSpeech 2 in JAX/Flax.",
+  long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  python_requires=">=3.11",
+  packages=[
+    *setuptools.find_packages(include=["ns_jax*", "data_pipelines*"]),
+    "configs",
+  ],
+  package_data={"data_pipelines.corpora": ["*.txt"]},
+  install_requires=CORE + TENSORFLOW,
+  extras_require=EXTRAS,
+)
