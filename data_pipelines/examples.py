@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records to fixed-shape examples; plain numpy, shared by both readers.
+
+Shapes depend on the arguments, never on the record, so that every process of a
+run compiles and steps alike.
+"""
+
+import functools
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.corpora.corpus import Record
+from ns_jax import audio
+from ns_jax.errors import UserError
+
+Example = dict[str, np.ndarray]
+
+
+def make_example_fn(
+  data: Any, features: Collection[str], spec: audio.AudioSpec
+) -> Callable[[Record, np.random.Generator], Example]:
+  """Chooses the transform that a config's `data` section names.
+
+  Args:
+    data: section with `example` ("waveform" or "utterance") and its lengths.
+    features: record fields the stage reads.
+    spec: gives the hop.
+
+  Returns:
+    (record, rng) -> example.
+
+  Raises:
+    UserError: the name is unknown.
+  """
+  if data.example == "waveform":
+    return functools.partial(waveform, crop_frames=data.crop_frames, spec=spec)
+  if data.example == "utterance":
+    return functools.partial(
+      utterance,
+      features=features,
+      max_frames=data.max_frames,
+      max_phonemes=data.max_phonemes,
+      spec=spec,
+    )
+  raise UserError(
+    f"config.data.example={data.example!r} is unknown; "
+    "use waveform or utterance"
+  )
+
+
+def waveform(
+  record: Record,
+  rng: np.random.Generator,
+  *,
+  crop_frames: int,
+  spec: audio.AudioSpec,
+) -> Example:
+  """Cuts a random piece of the wave, as the codec trains on.
+
+  Returns:
+    wav: [crop_frames * hop] float32, zeros after the end of a shorter record.
+    num_samples: [] int32, real samples.
+  """
+  size = spec.num_samples(crop_frames)
+  samples = record["wav"]
+  first = rng.integers(0, max(len(samples) - size, 0) + 1)
+  piece = audio.from_int16(samples[first : first + size])
+  return {
+    "wav": _pad(piece, size),
+    "num_samples": np.array(len(piece), np.int32),
+  }
+
+
+def utterance(
+  record: Record,
+  rng: np.random.Generator,
+  *,
+  features: Collection[str],
+  max_frames: int,
+  max_phonemes: int,
+  spec: audio.AudioSpec,
+) -> Example:
+  """Pads an utterance; one that is too long becomes a window of whole phonemes.
+
+  Args:
+    record: with phonemes, durations and `features`.
+    rng: places the window.
+    features: which of f0, codes and wav to return; other names are ignored.
+    max_frames: T.
+    max_phonemes: N.
+    spec: gives the hop.
+
+  Returns:
+    phonemes, durations: [N] int32, 0 after num_phonemes; frames.
+    num_phonemes, num_frames: [] int32.
+    f0: [T] float32, Hz. codes: [T, Q] int32. wav: [T * hop] float32 with
+    num_samples: [] int32. Each only if in `features`; 0 after the end.
+  """
+  first, last = _window(record, rng, max_frames, max_phonemes)
+  durations = record["durations"][first:last]
+  start = int(record["durations"][:first].sum())
+  frames = slice(start, start + int(durations.sum()))
+  example = {
+    "phonemes": _pad(record["phonemes"][first:last], max_phonemes),
+    "num_phonemes": np.array(last - first, np.int32),
+    "durations": _pad(durations, max_phonemes),
+    "num_frames": np.array(frames.stop - frames.start, np.int32),
+  }
+  if "f0" in features:
+    example["f0"] = _pad(record["f0"][frames], max_frames)
+  if "codes" in features:
+    codes = record["codes"][frames].astype(np.int32)
+    example["codes"] = _pad(codes, max_frames)
+  if "wav" in features:
+    samples = slice(
+      spec.num_samples(frames.start), spec.num_samples(frames.stop)
+    )
+    wav = audio.from_int16(record["wav"][samples])
+    example["wav"] = _pad(wav, spec.num_samples(max_frames))
+    example["num_samples"] = np.array(len(wav), np.int32)
+  return example
+
+
+def _window(
+  record: Record,
+  rng: np.random.Generator,
+  max_frames: int,
+  max_phonemes: int,
+) -> tuple[int, int]:
+  """Picks phonemes [first, last): all that fit after a random first one."""
+  bounds = np.concatenate([[0], np.cumsum(record["durations"])])
+  count = len(bounds) - 1
+  fits_to_end = (bounds[-1] - bounds <= max_frames) & (
+    count - np.arange(count + 1) <= max_phonemes
+  )
+  first = int(rng.integers(0, np.argmax(fits_to_end) + 1))
+  last = int(np.searchsorted(bounds, bounds[first] + max_frames, "right")) - 1
+  last = min(last, first + max_phonemes)
+  if last == first:
+    raise UserError(
+      f"record {record['id']}: phoneme {first} lasts longer than "
+      f"max_frames={max_frames}"
+    )
+  return first, last
+
+
+def _pad(values: np.ndarray, size: int) -> np.ndarray:
+  padded = np.zeros((size, *values.shape[1:]), values.dtype)
+  padded[: len(values)] = values
+  return padded

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from data_pipelines.features import pitch
+
+
+def _harmonics(f0_hz, spec):
+  """[S] tone whose pitch is f0_hz, [S]."""
+  phase = 2 * np.pi * np.cumsum(f0_hz) / spec.sample_rate_hz
+  return 0.2 * sum(np.sin(k * phase) / k for k in range(1, 6))
+
+
+@pytest.mark.parametrize("hz", [100.0, 220.0, 440.0])
+def test_tone(hz, spec):
+  f0 = pitch.f0(_harmonics(np.full(16_000, hz), spec), spec)
+  assert f0.shape == (80,) and f0.dtype == np.float32
+  voiced = f0[f0 > 0]
+  assert voiced.size > 70
+  np.testing.assert_allclose(np.median(voiced), hz, rtol=0.003)
+
+
+def test_frames_are_centred(spec):
+  sweep_hz = np.linspace(100.0, 300.0, 32_000)
+  f0 = pitch.f0(_harmonics(sweep_hz, spec), spec)
+  centres = sweep_hz.reshape(-1, spec.hop_samples).mean(1)
+  inner = slice(10, -10)
+  # Half a frame off would be 0.6 Hz.
+  assert abs(np.median(f0[inner] - centres[inner])) < 0.3
+
+
+@pytest.mark.parametrize("num_samples", [1, 200, 3999, 4000, 4001])
+def test_one_value_a_frame_and_silence_is_unvoiced(num_samples, spec):
+  f0 = pitch.f0(np.zeros(num_samples), spec)
+  assert f0.shape == (spec.num_frames(num_samples),)
+  assert (f0 == 0).all()

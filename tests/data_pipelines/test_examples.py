@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from data_pipelines import examples
+from ns_jax.errors import UserError
+
+
+def _record(durations, spec):
+  """Every value tells its frame or sample."""
+  durations = np.array(durations, np.int32)
+  num_frames = int(durations.sum())
+  frames = np.arange(num_frames)
+  return {
+    "id": "x",
+    "phonemes": np.arange(1, len(durations) + 1, dtype=np.int32),
+    "durations": durations,
+    "f0": frames.astype(np.float32),
+    "codes": np.stack([frames, frames + 500], -1).astype(np.uint16),
+    "wav": np.repeat(frames, spec.hop_samples).astype(np.int16),
+  }
+
+
+def _utterance(record, seed, spec, **sizes):
+  return examples.utterance(
+    record,
+    np.random.default_rng(seed),
+    features=("f0", "codes", "wav"),
+    spec=spec,
+    **sizes,
+  )
+
+
+def test_short_utterance_is_padded(spec):
+  record = _record([3, 0, 4], spec)
+  example = _utterance(record, 0, spec, max_frames=10, max_phonemes=5)
+  np.testing.assert_array_equal(example["phonemes"], [1, 2, 3, 0, 0])
+  np.testing.assert_array_equal(example["durations"], [3, 0, 4, 0, 0])
+  np.testing.assert_array_equal(example["f0"], [*range(7), 0, 0, 0])
+  np.testing.assert_array_equal(example["codes"][:7, 1], np.arange(7) + 500)
+  assert example["codes"].dtype == np.int32
+  assert example["num_phonemes"] == 3 and example["num_frames"] == 7
+  assert example["num_samples"] == 7 * spec.hop_samples
+  assert example["wav"].shape == (10 * spec.hop_samples,)
+  assert all(v.dtype in (np.int32, np.float32) for v in example.values())
+
+
+def test_long_utterance_becomes_a_window_of_whole_phonemes(spec):
+  rng = np.random.default_rng(1)
+  record = _record(rng.integers(0, 6, 40), spec)
+  bounds = np.concatenate([[0], np.cumsum(record["durations"])])
+  firsts = set()
+  for seed in range(60):
+    example = _utterance(record, seed, spec, max_frames=30, max_phonemes=12)
+    count, frames = int(example["num_phonemes"]), int(example["num_frames"])
+    first = int(example["phonemes"][0]) - 1
+    firsts.add(first)
+    np.testing.assert_array_equal(
+      example["phonemes"][:count], np.arange(first, first + count) + 1
+    )
+    start = bounds[first]
+    assert (
+      frames == example["durations"].sum() == (bounds[first + count] - start)
+    )
+    assert frames <= 30 and count <= 12
+    # One phoneme more would not fit, or there is none.
+    assert (
+      count == 12
+      or first + count == 40
+      or bounds[first + count + 1] - start > 30
+    )
+    np.testing.assert_array_equal(
+      example["f0"][:frames], np.arange(start, start + frames)
+    )
+    np.testing.assert_array_equal(
+      example["codes"][:frames, 0], np.arange(start, start + frames)
+    )
+    np.testing.assert_allclose(
+      example["wav"][: frames * spec.hop_samples : spec.hop_samples] * 32767,
+      np.arange(start, start + frames),
+      atol=1e-3,
+    )
+  assert len(firsts) > 10 and 0 in firsts
+
+
+def test_only_wanted_features(spec):
+  record = _record([2, 2], spec)
+  del record["codes"]
+  example = examples.utterance(
+    record,
+    np.random.default_rng(0),
+    features=("phonemes", "f0"),
+    max_frames=5,
+    max_phonemes=5,
+    spec=spec,
+  )
+  assert set(example) == {
+    *("phonemes", "num_phonemes", "durations", "num_frames", "f0")
+  }
+
+
+def test_phoneme_longer_than_the_window_is_named(spec):
+  with pytest.raises(UserError, match="record x"):
+    _utterance(_record([50], spec), 0, spec, max_frames=10, max_phonemes=5)
+
+
+def test_waveform_crops_anywhere_and_pads(spec):
+  record = {"wav": np.arange(1000, dtype=np.int16)}
+  starts = set()
+  for seed in range(50):
+    example = examples.waveform(
+      record, np.random.default_rng(seed), crop_frames=2, spec=spec
+    )
+    assert example["wav"].shape == (400,) and example["num_samples"] == 400
+    values = np.rint(example["wav"] * 32767)
+    assert (np.diff(values) == 1).all()
+    starts.add(values[0])
+  assert len(starts) > 30
+  example = examples.waveform(
+    record, np.random.default_rng(0), crop_frames=10, spec=spec
+  )
+  assert example["num_samples"] == 1000
+  assert (example["wav"][1000:] == 0).all()
