@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Solvers of the reverse process, from noise to data or back again.
+
+A solver knows no model: it receives `denoise_fn(x [B, ...], t [B]) -> x0_hat`
+and a grid of times. A falling grid generates (NaturalSpeech 2, Sec. 3.2); a
+rising one carries latents to noise along the same ODE (Sec. 5, voice
+conversion).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ns_jax.array_types import Array
+from ns_jax.diffusion.prediction import score
+from ns_jax.diffusion.schedule import VPSchedule
+
+DenoiseFn = Callable[[Array, Array], Array]
+T_END = 1e-3  # where generation stops; the score is singular at 0
+
+
+class Step(NamedTuple):
+  """One step from `t` to `t_next`, with what the step before it saw."""
+
+  x: Array  # [B, ...]
+  t: Array  # [] float
+  t_next: Array  # [] float
+  previous_x0: Array  # [B, ...]; meaningless in the first step
+  previous_t: Array  # []; equals t in the first step
+  key: Array
+
+
+# (denoise_fn, schedule, step) -> (x at t_next, x0_hat at t)
+Stepper = Callable[[DenoiseFn, VPSchedule, Step], tuple[Array, Array]]
+
+
+def uniform_times(
+  schedule: VPSchedule, num_steps: int, t_start: float, t_end: float
+) -> Array:
+  """[num_steps + 1] times, evenly spaced."""
+  del schedule
+  return jnp.linspace(t_start, t_end, num_steps + 1)
+
+
+def uniform_log_snr_times(
+  schedule: VPSchedule, num_steps: int, t_start: float, t_end: float
+) -> Array:
+  """[num_steps + 1] times, evenly spaced in log(alpha / sigma)."""
+  ends = schedule.log_snr(jnp.asarray([t_start, t_end]))
+  times = schedule.time_of_log_snr(
+    jnp.linspace(ends[0], ends[1], num_steps + 1)
+  )
+  return times.at[0].set(t_start).at[-1].set(t_end)
+
+
+def integrate(
+  denoise_fn: DenoiseFn,
+  schedule: VPSchedule,
+  x_init: Array,
+  key: Array,
+  *,
+  times: Array,
+  stepper: Stepper,
+) -> Array:
+  """Carries x from times[0] to times[-1].
+
+  Args:
+    denoise_fn: (x [B, ...], t [B]) -> x0_hat [B, ...].
+    schedule: gives alpha, sigma, beta.
+    x_init: [B, ...] at times[0].
+    key: typed key, for the stochastic steppers.
+    times: [S + 1] float.
+    stepper: see STEPPERS.
+
+  Returns:
+    [B, ...] at times[-1].
+  """
+
+  def body(carry, inputs):
+    x, previous_x0, previous_t = carry
+    t, t_next, step_key = inputs
+    step = Step(x, t, t_next, previous_x0, previous_t, step_key)
+    x_next, x0_hat = stepper(denoise_fn, schedule, step)
+    return (x_next, x0_hat, t), None
+
+  keys = jax.random.split(key, times.shape[0] - 1)
+  carry = (x_init, jnp.zeros_like(x_init), times[0])
+  (x, _, _), _ = jax.lax.scan(body, carry, (times[:-1], times[1:], keys))
+  return x
+
+
+def sample(
+  denoise_fn: DenoiseFn,
+  schedule: VPSchedule,
+  x_init: Array,
+  key: Array,
+  *,
+  times: Array,
+  stepper: Stepper,
+) -> Array:
+  """Generates: `integrate`, then x0_hat at the last time.
+
+  Arguments as for `integrate`, with falling times.
+
+  Returns:
+    [B, ...] clean latents.
+  """
+  x = integrate(denoise_fn, schedule, x_init, key, times=times, stepper=stepper)
+  return denoise_fn(x, _batched(times[-1], x))
+
+
+def initial_noise(
+  key: Array, shape: tuple[int, ...], temperature: float
+) -> Array:
+  """Draws x_1 from N(0, I / temperature) (the paper's 1.2^2), float32."""
+  return jax.random.normal(key, shape) / jnp.sqrt(temperature)
+
+
+def _batched(t: Array, x: Array) -> Array:
+  return jnp.broadcast_to(t, x.shape[:1])
+
+
+def _ode_drift(
+  denoise_fn: DenoiseFn, schedule: VPSchedule, x: Array, t: Array
+) -> tuple[Array, Array]:
+  """dx/dt = -beta/2 (x + score), and x0_hat."""
+  times = _batched(t, x)
+  x0_hat = denoise_fn(x, times)
+  drift = -0.5 * schedule.beta(t) * (x + score(x, x0_hat, times, schedule))
+  return drift, x0_hat
+
+
+def euler(
+  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+) -> tuple[Array, Array]:
+  """Euler's method on the ODE, order 1: the paper's solver."""
+  drift, x0_hat = _ode_drift(denoise_fn, schedule, step.x, step.t)
+  return step.x + (step.t_next - step.t) * drift, x0_hat
+
+
+def heun(
+  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+) -> tuple[Array, Array]:
+  """Heun's method on the ODE, order 2, two evaluations a step."""
+  dt = step.t_next - step.t
+  drift, x0_hat = _ode_drift(denoise_fn, schedule, step.x, step.t)
+  x_euler = step.x + dt * drift
+  drift_next, _ = _ode_drift(denoise_fn, schedule, x_euler, step.t_next)
+  return step.x + 0.5 * dt * (drift + drift_next), x0_hat
+
+
+def _exponential_step(schedule: VPSchedule, step: Step, x0: Array) -> Array:
+  """Solves the ODE exactly for an x0_hat that stays constant over the step."""
+  h = schedule.log_snr(step.t_next) - schedule.log_snr(step.t)
+  ratio = schedule.sigma(step.t_next) / schedule.sigma(step.t)
+  return ratio * step.x - schedule.alpha(step.t_next) * jnp.expm1(-h) * x0
+
+
+def ddim(
+  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+) -> tuple[Array, Array]:
+  """DDIM, order 1 in log-SNR."""
+  x0_hat = denoise_fn(step.x, _batched(step.t, step.x))
+  return _exponential_step(schedule, step, x0_hat), x0_hat
+
+
+def dpmpp_2m(
+  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+) -> tuple[Array, Array]:
+  """DPM-Solver++ 2M: order 2 with one evaluation a step, by multistep."""
+  x0_hat = denoise_fn(step.x, _batched(step.t, step.x))
+  log_snr = schedule.log_snr(step.t)
+  h = schedule.log_snr(step.t_next) - log_snr
+  h_previous = log_snr - schedule.log_snr(step.previous_t)
+  is_first = h_previous == 0.0
+  weight = 0.5 * h / jnp.where(is_first, 1.0, h_previous)
+  weight = jnp.where(is_first, 0.0, weight)
+  extrapolated = x0_hat + weight * (x0_hat - step.previous_x0)
+  return _exponential_step(schedule, step, extrapolated), x0_hat
+
+
+def euler_maruyama(
+  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+) -> tuple[Array, Array]:
+  """Euler-Maruyama on the reverse SDE; for falling times only."""
+  times = _batched(step.t, step.x)
+  x0_hat = denoise_fn(step.x, times)
+  dt = step.t_next - step.t
+  beta = schedule.beta(step.t)
+  drift = -beta * (0.5 * step.x + score(step.x, x0_hat, times, schedule))
+  noise = jax.random.normal(step.key, step.x.shape, step.x.dtype)
+  return step.x + dt * drift + jnp.sqrt(-dt * beta) * noise, x0_hat
+
+
+def ancestral(
+  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+) -> tuple[Array, Array]:
+  """Draws from q(x_next | x, x_0 = x0_hat); for falling times only."""
+  x0_hat = denoise_fn(step.x, _batched(step.t, step.x))
+  variance = schedule.sigma(step.t) ** 2
+  variance_next = schedule.sigma(step.t_next) ** 2
+  ratio = schedule.alpha(step.t) / schedule.alpha(step.t_next)
+  transition = variance - ratio**2 * variance_next
+  mean = (
+    ratio * variance_next * step.x
+    + schedule.alpha(step.t_next) * transition * x0_hat
+  ) / variance
+  noise = jax.random.normal(step.key, step.x.shape, step.x.dtype)
+  std = jnp.sqrt(transition * variance_next / variance)
+  return mean + std * noise, x0_hat
+
+
+@dataclasses.dataclass(frozen=True)
+class Solver:
+  """A stepper with the grid it likes best."""
+
+  stepper: Stepper
+  make_times: Callable[[VPSchedule, int, float, float], Array]
+
+
+SOLVERS = {
+  "euler": Solver(euler, uniform_times),
+  "heun": Solver(heun, uniform_times),
+  "ddim": Solver(ddim, uniform_log_snr_times),
+  "dpmpp_2m": Solver(dpmpp_2m, uniform_log_snr_times),
+  "euler_maruyama": Solver(euler_maruyama, uniform_times),
+  "ancestral": Solver(ancestral, uniform_log_snr_times),
+}

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hinge and feature losses over several discriminators (SoundStream, III-E)."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from ns_jax.array_types import Array
+
+
+def hinge_discriminator(
+  real_logits: Sequence[Array], fake_logits: Sequence[Array]
+) -> Array:
+  """max(0, 1 - D(x)) + max(0, 1 + D(G(x))), averaged over time and judges.
+
+  Args:
+    real_logits: per discriminator [B, T_k], on originals.
+    fake_logits: the same on reconstructions.
+
+  Returns:
+    [B] float32.
+  """
+  real = [jnp.mean(jnp.maximum(0.0, 1.0 - x), axis=-1) for x in real_logits]
+  fake = [jnp.mean(jnp.maximum(0.0, 1.0 + x), axis=-1) for x in fake_logits]
+  return jnp.mean(jnp.stack(real), 0) + jnp.mean(jnp.stack(fake), 0)
+
+
+def hinge_generator(fake_logits: Sequence[Array]) -> Array:
+  """max(0, 1 - D(G(x))), averaged over time and discriminators.
+
+  Args:
+    fake_logits: per discriminator [B, T_k], on reconstructions.
+
+  Returns:
+    [B] float32.
+  """
+  fake = [jnp.mean(jnp.maximum(0.0, 1.0 - x), axis=-1) for x in fake_logits]
+  return jnp.mean(jnp.stack(fake), axis=0)
+
+
+def feature_matching(
+  real_features: Sequence[Sequence[Array]],
+  fake_features: Sequence[Sequence[Array]],
+) -> Array:
+  """Mean absolute difference of feature maps, averaged over layers and judges.
+
+  Args:
+    real_features: per discriminator and layer [B, ...], on originals.
+    fake_features: the same on reconstructions.
+
+  Returns:
+    [B] float32.
+  """
+  distances = [
+    jnp.mean(
+      jnp.abs(real.astype(jnp.float32) - fake.astype(jnp.float32)),
+      axis=tuple(range(1, real.ndim)),
+    )
+    for reals, fakes in zip(real_features, fake_features, strict=True)
+    for real, fake in zip(reals, fakes, strict=True)
+  ]
+  return jnp.mean(jnp.stack(distances), axis=0)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Losses of the duration and pitch predictors (NaturalSpeech 2, Sec. 3.3)."""
+
+import jax.numpy as jnp
+import optax
+
+from ns_jax.array_types import Array
+
+
+def duration_l1(log_durations: Array, durations: Array) -> Array:
+  """|predicted - log(1 + d)| of frames d, [B, N] -> [B, N] float32."""
+  target = jnp.log1p(durations.astype(jnp.float32))
+  return jnp.abs(log_durations.astype(jnp.float32) - target)
+
+
+def log_f0_l1(log_f0: Array, f0_hz: Array) -> Array:
+  """|predicted - log f0|, [B, T] -> [B, T] float32, 0 where unvoiced."""
+  voiced = f0_hz > 0.0
+  target = jnp.log(jnp.where(voiced, f0_hz, 1.0))
+  return jnp.where(voiced, jnp.abs(log_f0.astype(jnp.float32) - target), 0.0)
+
+
+def voiced_cross_entropy(logit: Array, f0_hz: Array) -> Array:
+  """Binary cross-entropy of being voiced, [B, T] -> [B, T] float32, nats."""
+  return optax.sigmoid_binary_cross_entropy(
+    logit.astype(jnp.float32), (f0_hz > 0.0).astype(jnp.float32)
+  )

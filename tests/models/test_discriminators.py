@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shapes, gradients and layout of the discriminators."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ns_jax import sharding
+from ns_jax.models import discriminators
+
+TINY = discriminators.Discriminators(
+  wave_channels=(4, 8, 8), wave_groups=(2, 1), stft_channels=2
+)
+
+
+def _shapes(module, samples):
+  def run(wav):
+    variables = module.init(jax.random.key(0), wav)
+    return variables["params"], module.apply(variables, wav)
+
+  return jax.eval_shape(run, jax.ShapeDtypeStruct((2, samples), jnp.float32))
+
+
+def test_stft_logits_are_one_per_eight_hops():
+  for samples, frames in ((16_000, 63), (8_000, 32)):
+    module = discriminators.StftDiscriminator(2)
+    _, (logits, features) = _shapes(module, samples)
+    assert logits.shape == (2, -(-frames // 8))
+    assert features[0].shape == (2, frames, 512, 2)
+    assert features[-1].shape == (2, -(-frames // 8), 8, 2 * 16)
+
+
+def test_wave_logits_fall_by_four_per_layer():
+  params, (logits, features) = _shapes(
+    discriminators.WaveDiscriminator(
+      (16, 64, 256, 1024, 1024), (4, 16, 64, 256)
+    ),
+    16_000,
+  )
+  assert logits.shape == (2, 63)
+  widths = [feature.shape[-1] for feature in features]
+  assert widths == [16, 64, 256, 1024, 1024, 1024]
+  # Groups of four input channels.
+  for i in range(4):
+    assert params[f"down_{i}"]["kernel"].shape[:2] == (41, 4)
+
+
+def test_scales_halve_the_rate_and_judges_differ():
+  params, judgements = _shapes(TINY, 4_000)
+  lengths = [logits.shape[1] for logits, _ in judgements]
+  assert lengths == [250, 125, 63, 2]
+  assert set(params) == {"wave_0", "wave_1", "wave_2", "stft"}
+
+
+def test_half_rate_keeps_a_constant():
+  halved = discriminators._half_rate(jnp.full((1, 9), 3.0))
+  np.testing.assert_allclose(halved, np.full((1, 4), 3.0), atol=1e-6)
+
+
+def test_gradients_reach_parameters_and_wave():
+  wav = jax.random.normal(jax.random.key(1), (2, 2_000))
+  judges = TINY.clone(num_wave_scales=1)
+  params = jax.jit(judges.init)(jax.random.key(0), wav)["params"]
+
+  def total(params, wav):
+    judgements = judges.apply({"params": params}, wav)
+    return sum(jnp.sum(logits**2) for logits, _ in judgements)
+
+  gradients = jax.jit(jax.grad(total, argnums=(0, 1)))
+  for path, grad in jax.tree_util.tree_leaves_with_path(gradients(params, wav)):
+    assert jnp.isfinite(grad).all() and jnp.abs(grad).max() > 0, path
+  _, silent = gradients(params, jnp.zeros_like(wav))
+  assert jnp.isfinite(silent).all()
+
+
+def test_partition_rules_match_and_divide():
+  mesh = sharding.make_mesh({"data": 2, "fsdp": 2, "tensor": 2})
+  params, _ = _shapes(TINY, 2_000)
+  for rule in discriminators.PARTITION_RULES:
+    shardings = sharding.tree_shardings(params, mesh, (rule,))
+    split = [
+      (leaf.shape, placed)
+      for leaf, placed in zip(
+        jax.tree.leaves(params), jax.tree.leaves(shardings), strict=True
+      )
+      if placed.spec == rule[1]
+    ]
+    assert split
+    for shape, placed in split:
+      placed.shard_shape(shape)  # raises where an axis does not divide

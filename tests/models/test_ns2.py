@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The assembled model and speaking with it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from configs import ns2 as ns2_config
+from ns_jax import sharding
+from ns_jax.errors import UserError
+from ns_jax.models import ns2, ns2_sampling
+
+B, N, T, D, P = 2, 6, 24, 5, 7
+OPTIONS = ns2_sampling.SampleOptions("euler", 3, 1.44, 0.0)
+
+
+def _config():
+  model = ns2_config.get_config("tiny").model
+  model.phoneme_encoder.num_layers = 1
+  model.prompt_encoder.num_layers = 1
+  return model
+
+
+@functools.cache
+def _model():
+  return ns2.make_model(
+    _config(), num_symbols=9, latent_dim=D, dtype=jnp.float32
+  )
+
+
+@functools.cache
+def _params():
+  """Parameters at the start, with a last layer that is not zero."""
+  shapes = (
+    jnp.ones((1, N), jnp.int32),
+    jnp.ones((1, N), jnp.int32),
+    jnp.ones((1, 8)),
+    jnp.ones((1, 8, D)),
+    jnp.ones((1, 8, D)),
+  )
+  params = jax.jit(_model().init)(jax.random.key(0), *shapes)["params"]
+  kernel = params["denoiser"]["out_proj"]["kernel"]
+  params["denoiser"]["out_proj"]["kernel"] = jax.random.normal(
+    jax.random.key(1), kernel.shape
+  )
+  return params
+
+
+def _request(**changes):
+  request = ns2_sampling.Request(
+    phonemes=jnp.array([[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 0, 0]]),
+    num_phonemes=jnp.array([6, 4]),
+    is_pause=jnp.zeros((B, N), bool).at[:, 1].set(True),
+    prompt=jax.random.normal(jax.random.key(2), (B, P, D)),
+    prompt_frames=jnp.array([7, 5]),
+    durations=jnp.array([[2, 0, 3, 4, 1, 6], [5, 0, 4, 2, 0, 0]]),
+    f0_hz=jnp.full((B, T), 120.0),
+  )
+  return request.replace(**changes)
+
+
+@functools.cache
+def _generator(options):
+  return jax.jit(
+    functools.partial(
+      ns2_sampling.generate, _model(), num_frames=T, options=options
+    )
+  )
+
+
+def _generate(request, options=OPTIONS, seed=0):
+  return _generator(options)(_params(), request, jax.random.key(seed))
+
+
+def test_given_timing_and_pitch_are_kept():
+  request = _request()
+  speech = _generate(request)
+  assert speech.latents.shape == (B, T, D)
+  np.testing.assert_array_equal(speech.durations, request.durations)
+  np.testing.assert_array_equal(speech.f0_hz, request.f0_hz)
+  np.testing.assert_array_equal(speech.mask.sum(1), [16, 11])
+  assert float(jnp.abs(speech.latents[~speech.mask]).max()) == 0.0
+  assert bool(jnp.isfinite(speech.latents).all())
+
+
+def test_timing_and_pitch_are_predicted_where_not_given():
+  speech = _generate(_request(durations=None, f0_hz=None))
+  real = jnp.arange(N)[None, :] < jnp.array([6, 4])[:, None]
+  phones = real & ~_request().is_pause
+  assert (speech.durations[phones] >= 1).all()
+  assert (speech.durations[~real] == 0).all()
+  voiced = speech.f0_hz[speech.f0_hz > 0]
+  assert ((voiced >= 49.9) & (voiced <= 1101.0)).all()
+  assert (speech.f0_hz[~speech.mask] == 0).all()
+
+
+def test_speech_depends_on_seed_prompt_and_text():
+  request = _request()
+  speech = _generate(request).latents
+  changed = dict(
+    prompt=_request(prompt=-request.prompt),
+    text=_request(phonemes=(request.phonemes + 3) % 8),
+    f0=_request(f0_hz=2.0 * request.f0_hz),
+  )
+  for name, other in changed.items():
+    difference = jnp.abs(_generate(other).latents - speech).max()
+    assert float(difference) > 1e-3, name
+  assert not np.allclose(_generate(request, seed=1).latents, speech)
+
+
+def test_padding_of_the_request_does_not_matter():
+  request = _request()
+  noisy = _request(
+    phonemes=request.phonemes.at[1, 4:].set(7),
+    prompt=request.prompt.at[1, 5:].set(40.0),
+  )
+  np.testing.assert_allclose(
+    _generate(request).latents, _generate(noisy).latents, atol=1e-4
+  )
+
+
+def test_guidance_moves_away_from_the_null_prompt():
+  plain = _generate(_request()).latents
+  guided = ns2_sampling.SampleOptions("euler", 3, 1.44, 1.0)
+  assert not np.allclose(_generate(_request(), guided).latents, plain)
+  nobody = _request(prompt_frames=jnp.zeros((B,), jnp.int32))
+  np.testing.assert_allclose(
+    _generate(nobody, guided).latents,
+    _generate(nobody).latents,
+    atol=1e-4,
+  )
+
+
+def test_unknown_names_are_the_users_error():
+  with pytest.raises(UserError, match="rk4"):
+    ns2_sampling.SampleOptions("rk4", 3, 1.0, 0.0)
+  config = _config()
+  config.prediction = "noise"
+  with pytest.raises(UserError, match="noise"):
+    ns2.make_model(config, num_symbols=9, latent_dim=D, dtype=jnp.float32)
+
+
+def test_partition_rules_match_and_divide():
+  params = {"gen": jax.eval_shape(_params)}
+  mesh = sharding.make_mesh(dict(data=2, fsdp=2, tensor=2))
+  shardings = sharding.tree_shardings(params, mesh, ns2.PARTITION_RULES)
+  for leaf, where in zip(
+    jax.tree.leaves(params), jax.tree.leaves(shardings), strict=True
+  ):
+    where.shard_shape(leaf.shape)  # raises where an axis does not divide
+  for rule in ns2.PARTITION_RULES:
+    matched = jax.tree.leaves(sharding.tree_shardings(params, mesh, [rule]))
+    assert any(s.spec != PartitionSpec() for s in matched), rule

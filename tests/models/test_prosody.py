@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Durations, pitch and the predictors of both."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import librosa
+import numpy as np
+
+from ns_jax.models import prosody
+from ns_jax.models.prompt import Prompt
+
+PREDICTOR = prosody.Predictor(
+  num_layers=4,
+  kernel_size=3,
+  num_heads=2,
+  conv_dropout_rate=0.5,
+  attention_dropout_rate=0.2,
+  bias=(1.5, -2.0),
+)
+MASK = jnp.arange(6)[None, :] < jnp.array([6, 4])[:, None]
+predict = jax.jit(functools.partial(PREDICTOR.apply, train=False))
+
+
+@functools.cache
+def _inputs():
+  keys = jax.random.split(jax.random.key(0))
+  x = jax.random.normal(keys[0], (2, 6, 8))
+  hidden = jax.random.normal(keys[1], (2, 5, 8))
+  prompt = Prompt(hidden, jnp.arange(5)[None, :] < jnp.array([5, 3])[:, None])
+  init = jax.jit(functools.partial(PREDICTOR.init, train=False))
+  return init(jax.random.key(1), x, MASK, prompt), x, prompt
+
+
+def test_expansion_is_numpys_repeat():
+  rng = np.random.default_rng(0)
+  durations = rng.integers(0, 5, (3, 7))
+  hidden = rng.normal(size=(3, 7, 4)).astype(np.float32)
+  got = prosody.expand(jnp.asarray(hidden), jnp.asarray(durations), 30)
+  for row in range(3):
+    want = np.repeat(hidden[row], durations[row], axis=0)
+    assert len(want) == durations[row].sum()
+    np.testing.assert_array_equal(got[row, : len(want)], want)
+
+
+def test_expansions_gradient_counts_frames():
+  durations = jnp.array([[2, 0, 3]])
+  loss = lambda h: prosody.expand(h, durations, 5).sum()
+  gradient = jax.grad(loss)(jnp.ones((1, 3, 2)))
+  np.testing.assert_array_equal(gradient[0, :, 0], [2.0, 0.0, 3.0])
+
+
+def test_durations_round_and_respect_their_minimum():
+  log_durations = jnp.log1p(jnp.array([[3.4, 0.2, 0.2, 7.0, 5.0]]))
+  got = prosody.round_durations(
+    log_durations,
+    mask=jnp.array([[True, True, True, True, False]]),
+    is_silence=jnp.array([[False, False, True, True, False]]),
+  )
+  np.testing.assert_array_equal(got, [[3, 1, 0, 7, 0]])
+
+
+def test_pitch_bins_are_log_spaced_edges():
+  edges = np.geomspace(50.0, 1100.0, 510)
+  f0_hz = np.concatenate([[20.0, 49.0, 440.0, 1099.0, 1500.0], edges * 1.001])
+  want = 1 + np.searchsorted(edges, f0_hz, side="right")
+  got = prosody.pitch_bins(jnp.asarray(f0_hz, jnp.float32), 512)
+  np.testing.assert_array_equal(got, want)
+
+
+def test_a_sine_falls_in_its_bin_and_rises_with_its_pitch():
+  bins = []
+  for hz in (110.0, 220.0, 440.0, 880.0):
+    wav = librosa.tone(hz, sr=16_000, duration=0.5)
+    f0_hz = librosa.yin(wav, fmin=50, fmax=1200, sr=16_000)[5]
+    bins.append(int(prosody.pitch_bins(jnp.float32(f0_hz), 512)))
+    assert abs(bins[-1] - int(prosody.pitch_bins(jnp.float32(hz), 512))) <= 1
+  assert bins == sorted(set(bins))
+
+
+def test_unvoiced_and_broken_f0_fall_in_bin_zero():
+  f0_hz = jnp.array([0.0, -1.0, jnp.nan])
+  np.testing.assert_array_equal(prosody.pitch_bins(f0_hz, 64), [0, 0, 0])
+
+
+def test_pitch_embedding_is_its_table_and_finite_where_unvoiced():
+  layer = prosody.PitchEmbedding(num_bins=16, dim=4, embedding_std=1.0)
+  f0_hz = jnp.array([[0.0, 60.0, 2000.0]])
+  y, params = layer.init_with_output(jax.random.key(0), f0_hz)
+  table = params["params"]["embedding"]["embedding"]
+  np.testing.assert_array_equal(y[0, 0], table[0])
+  np.testing.assert_array_equal(y[0, 2], table[15])
+  assert bool(jnp.isfinite(y).all())
+
+
+def test_predicted_f0_is_zero_where_unvoiced_or_padding():
+  pitch = prosody.Pitch(
+    log_f0=jnp.log(jnp.array([[120.0, 120.0, 9000.0, 120.0]])),
+    voiced_logit=jnp.array([[1.0, -1.0, 1.0, 1.0]]),
+  )
+  f0_hz = prosody.f0_of(pitch, jnp.array([[True, True, True, False]]))
+  np.testing.assert_allclose(f0_hz, [[120.0, 0.0, 1100.0, 0.0]], rtol=1e-5)
+
+
+def test_predictor_ignores_padding_of_sequence_and_prompt():
+  params, x, prompt = _inputs()
+  noisy_x = jnp.where(MASK[..., None], x, 50.0)
+  noisy = prompt._replace(
+    hidden=jnp.where(prompt.mask[..., None], prompt.hidden, 50.0)
+  )
+  np.testing.assert_allclose(
+    predict(params, x, MASK, prompt)[MASK],
+    predict(params, noisy_x, MASK, noisy)[MASK],
+    atol=1e-5,
+  )
+
+
+def test_predictor_hears_the_prompt_and_starts_near_its_bias():
+  params, x, prompt = _inputs()
+  y = predict(params, x, MASK, prompt)
+  assert y.shape == (2, 6, 2) and y.dtype == jnp.float32
+  other = predict(params, x, MASK, prompt._replace(hidden=-prompt.hidden))
+  assert float(jnp.abs(y - other)[MASK].max()) > 1e-2
+  np.testing.assert_allclose(params["params"]["out"]["bias"], [1.5, -2.0])
+
+
+def test_every_third_predictor_layer_attends():
+  params, _, _ = _inputs()
+  blocks = params["params"]["blocks"]
+  attending = [name for name in sorted(blocks) if "attention" in blocks[name]]
+  assert attending == ["layer_2"]
+  assert "attention" not in params["params"]["rest"]["layer_0"]

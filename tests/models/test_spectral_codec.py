@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shapes, causality and gradients of the frame-rate codec."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ns_jax.models import spectral_codec
+
+HOP = 8
+CODEC = spectral_codec.SpectralCodec(
+  hop_samples=HOP, latent_dim=5, dim=6, num_layers=2
+)
+
+
+@pytest.fixture(scope="module")
+def params():
+  return jax.jit(CODEC.init)(jax.random.key(0), jnp.zeros((1, 4 * HOP)))
+
+
+@pytest.mark.parametrize("samples", [1, HOP - 1, HOP, HOP + 1, 10 * HOP])
+def test_frames_cover_the_wave(params, samples):
+  wav = jax.random.normal(jax.random.key(1), (2, samples))
+  h = CODEC.apply(params, wav, method="encode")
+  frames = -(-samples // HOP)
+  assert h.shape == (2, frames, 5)
+  assert CODEC.apply(params, h, method="decode").shape == (2, frames * HOP)
+
+
+def test_nothing_depends_on_the_future(params):
+  wav = jax.random.normal(jax.random.key(1), (4 * HOP,))
+  encoder = jax.jacobian(
+    lambda x: CODEC.apply(params, x[None, :], method="encode")[0].sum(-1)
+  )(wav)
+  z = jax.random.normal(jax.random.key(2), (4, 5))
+  decoder = jax.jacobian(
+    lambda z: CODEC.apply(params, z[None], method="decode")[0]
+  )(z)
+  for t in range(4):
+    assert not encoder[t, (t + 1) * HOP :].any()
+    assert encoder[t, : (t + 1) * HOP].any()
+    assert not decoder[: t * HOP, t].any()
+    assert decoder[t * HOP :, t].any()
+
+
+def test_gradients_are_finite_also_for_silence(params):
+  def loss(params, wav):
+    return jnp.abs(CODEC.apply(params, wav)).sum()
+
+  for wav in (jnp.zeros((1, 4 * HOP)), jnp.ones((1, 4 * HOP))):
+    grads = jax.jit(jax.grad(loss))(params, wav)
+    for leaf in jax.tree.leaves(grads):
+      assert np.isfinite(leaf).all()
