@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orbax checkpoints that are verified before they are read.
+
+Once Orbax has committed a checkpoint, its files are sealed by their digests.
+A checkpoint whose files no longer match, or that cannot be read, is set aside
+(never deleted) and the one before it is used.
+"""
+
+import hashlib
+import json
+import logging
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from ns_jax.errors import UserError
+
+_logger = logging.getLogger(__name__)
+
+CHECKPOINTS_DIR = "checkpoints"
+SET_ASIDE_DIR = "corrupt_checkpoints"
+_SEAL_FILE = "digests.json"
+_FALLBACK = "checkpoint %d of %s is corrupt (%s); using the one before it"
+# What Orbax and TensorStore raise for missing, truncated or altered files.
+_READ_ERRORS = (ValueError, OSError, KeyError, TypeError, RuntimeError)
+
+
+class CorruptCheckpointError(ValueError):
+  """A checkpoint's files are not what was saved."""
+
+
+class Checkpointer:
+  """Saves and restores the state of one workdir. Every process calls it."""
+
+  def __init__(self, workdir: str | pathlib.Path, *, keep: int):
+    """Opens (and makes) `<workdir>/checkpoints`, keeping the last `keep`."""
+    self._workdir = pathlib.Path(workdir).absolute()
+    self._dir = self._workdir / CHECKPOINTS_DIR
+    self._options = ocp.CheckpointManagerOptions(
+      max_to_keep=keep, create=True, cleanup_tmp_directories=True
+    )
+    self._manager = ocp.CheckpointManager(self._dir, options=self._options)
+
+  def save(self, step: int, state: Any) -> None:
+    """Starts writing a checkpoint; returns before it is on disk."""
+    if step in self._manager.all_steps():
+      return
+    args = ocp.args.Composite(state=ocp.args.StandardSave(state))
+    self._manager.save(step, args=args, force=True)
+
+  def seal_finished(self) -> None:
+    """Seals what has been committed since the last call; cheap otherwise."""
+    if self._manager.is_saving_in_progress() or jax.process_index() != 0:
+      return
+    for step in _finished_steps(self._dir):
+      _seal(self._dir / str(step))
+
+  def wait(self) -> None:
+    """Blocks until every started save is on disk and sealed."""
+    self._manager.wait_until_finished()
+    self.seal_finished()
+
+  def close(self) -> None:
+    """Waits for saves and releases Orbax's threads."""
+    self.wait()
+    self._manager.close()
+
+  def restore_latest(self, abstract_state: Any) -> Any | None:
+    """Restores the newest checkpoint that is whole.
+
+    Args:
+      abstract_state: pytree of jax.ShapeDtypeStruct with shardings; the saved
+        arrays are laid out by it, whatever mesh wrote them.
+
+    Returns:
+      The state, or None where the workdir has no checkpoint.
+
+    Raises:
+      UserError: there are checkpoints but none can be read.
+    """
+    steps = sorted(self._manager.all_steps(), reverse=True)
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
+    for step in steps:
+      try:
+        _verify(self._dir / str(step))
+        return self._manager.restore(step, args=args)["state"]
+      except _READ_ERRORS as error:
+        self._set_aside(step, error)
+    if steps:
+      raise UserError(
+        f"{self._dir}: none of its {len(steps)} checkpoint(s) can be read; "
+        f"they are kept in {SET_ASIDE_DIR}; run the command again to start over"
+      )
+    return None
+
+  def _set_aside(self, step: int, error: Exception) -> None:
+    _logger.warning(_FALLBACK, step, self._workdir, _first_line(error))
+    self._manager.close()
+    if jax.process_index() == 0:
+      target = self._workdir / SET_ASIDE_DIR
+      target.mkdir(exist_ok=True)
+      number = len(list(target.iterdir()))
+      (self._dir / str(step)).rename(target / f"{step}-{number}")
+    self._manager = ocp.CheckpointManager(self._dir, options=self._options)
+
+
+def read_newest(workdir: str | pathlib.Path) -> tuple[int, dict[str, Any]]:
+  """Reads the newest whole checkpoint without changing anything on disk.
+
+  Args:
+    workdir: of a run that has saved at least once.
+
+  Returns:
+    (step, state as nested dictionaries of arrays on the first local device).
+
+  Raises:
+    UserError: there is no checkpoint, or none can be read.
+  """
+  directory = pathlib.Path(workdir).absolute() / CHECKPOINTS_DIR
+  steps = _finished_steps(directory)
+  if not steps:
+    raise UserError(f"{workdir}: holds no checkpoint; train it first")
+  for step in steps:
+    try:
+      _verify(directory / str(step))
+      return step, _read_tree(directory / str(step) / "state")
+    except _READ_ERRORS as error:
+      _logger.warning(_FALLBACK, step, workdir, _first_line(error))
+  raise UserError(f"{directory}: none of its checkpoints can be read")
+
+
+def _read_tree(directory: pathlib.Path) -> dict[str, Any]:
+  """Reads a saved state as nested dictionaries, whatever made it."""
+  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  with ocp.StandardCheckpointer() as checkpointer:
+    metadata = checkpointer.metadata(directory).item_metadata
+    if metadata is None:
+      raise CorruptCheckpointError("its metadata cannot be read")
+    abstract = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=sharding
+      ),
+      metadata.tree,
+    )
+    return checkpointer.restore(directory, abstract)
+
+
+def _finished_steps(directory: pathlib.Path) -> list[int]:
+  """Steps with a finished checkpoint, newest first."""
+  if not directory.is_dir():
+    return []
+  names = [path.name for path in directory.iterdir() if path.is_dir()]
+  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+
+
+def _seal(step_dir: pathlib.Path) -> None:
+  """Writes the digests of a finished checkpoint unless it has them."""
+  seal = step_dir / _SEAL_FILE
+  if not seal.exists():
+    unfinished = seal.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(_digests(step_dir), indent=1))
+    unfinished.rename(seal)
+
+
+def _digests(step_dir: pathlib.Path) -> dict[str, str]:
+  digests = {}
+  for path in sorted(step_dir.rglob("*")):
+    if path.is_file() and path.parent != step_dir:
+      with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "blake2b").hexdigest()
+      digests[str(path.relative_to(step_dir))] = digest
+  return digests
+
+
+def _verify(step_dir: pathlib.Path) -> None:
+  """Compares a checkpoint's files with its seal.
+
+  A run killed between Orbax's commit and the seal leaves a checkpoint without
+  one; it is whole, because the commit is atomic.
+  """
+  seal = step_dir / _SEAL_FILE
+  if not seal.exists():
+    return
+  expected, found = json.loads(seal.read_text()), _digests(step_dir)
+  for name in sorted(expected.keys() | found.keys()):
+    if expected.get(name) != found.get(name):
+      raise CorruptCheckpointError(f"its file {name} is not what was saved")
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract between the trainer and what it trains.
+
+A stage is a frozen record of pure functions. What differs between stages is
+data in that record; the trainer has no branch on a stage's name.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import optax
+
+from ns_jax.array_types import Array, Batch, Params
+from ns_jax.sharding import Rules
+from ns_jax.training.metrics import Mean
+
+
+class LossFn(Protocol):
+  """Loss of one player."""
+
+  def __call__(
+    self,
+    params: Mapping[str, Params],  # player -> parameters, all players
+    model_state: Mapping[str, Any],  # collections without gradient
+    frozen: Mapping[str, Any],  # weights of earlier stages
+    batch: Batch,
+    key: Array,
+    *,
+    step: Array,  # [] int32
+    train: bool,
+  ) -> tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]:
+    """Returns (scalar loss, (scalars to log, new model_state))."""
+    ...
+
+
+class InitFn(Protocol):
+  """Makes parameters and model state from a key and a first batch."""
+
+  def __call__(
+    self, key: Array, batch: Batch
+  ) -> tuple[dict[str, Params], dict[str, Any]]:
+    """Returns ({player: parameters}, model_state)."""
+    ...
+
+
+class EvalFn(Protocol):
+  """Measures one held-out batch."""
+
+  def __call__(
+    self,
+    params: Mapping[str, Params],
+    model_state: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+    batch: Batch,
+    key: Array,
+  ) -> dict[str, Mean]:
+    """Returns named means, merged over batches by the trainer."""
+    ...
+
+
+class SampleFn(Protocol):
+  """Makes examples a person can hear or see from one held-out batch."""
+
+  def __call__(
+    self,
+    params: Mapping[str, Params],
+    model_state: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+    batch: Batch,
+    key: Array,
+  ) -> dict[str, Array]:
+    """Returns `audio/<name>` [B, S] waves, `figure/<name>` [B, F, T] maps."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Player:
+  """One set of parameters with its loss and optimiser."""
+
+  name: str
+  loss_fn: LossFn
+  tx: optax.GradientTransformation
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """Everything the trainer needs to know of one stage."""
+
+  name: str
+  features: tuple[str, ...]  # record fields this stage reads
+  init_fn: InitFn
+  players: tuple[Player, ...]  # updated in this order, every step
+  eval_fn: EvalFn
+  sample_fn: SampleFn | None
+  ema_decay: Mapping[str, float]  # player -> decay; absent player: no average
+  partition_rules: Rules

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run's folder: its config, its lock, its finished reports."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ml_collections
+
+from ns_jax.errors import UserError
+
+CONFIG_FILE = "config.json"
+REPORT_FILE = "report.json"
+# Fields a run may be continued with although they changed: they do not touch
+# what has been learned so far.
+_FREE_SECTIONS = ("mesh", "eval", "sample", "frozen")
+_FREE_FIELDS = (
+  "data.dir",
+  "data.reader",
+  "train.num_steps",
+  "train.log_every",
+  "train.eval_every",
+  "train.save_every",
+  "train.keep",
+)
+
+
+def open_workdir(
+  workdir: str | pathlib.Path, config: ml_collections.ConfigDict
+) -> pathlib.Path:
+  """Makes the folder, or checks that it belongs to the same config.
+
+  Args:
+    workdir: folder of the run.
+    config: the run's config; written to `config.json` on the first call.
+
+  Returns:
+    The absolute path.
+
+  Raises:
+    UserError: the folder cannot be written, or holds a run of another config.
+  """
+  path = pathlib.Path(workdir).absolute()
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+    if not (path / CONFIG_FILE).exists():
+      if any(p for p in path.iterdir() if p.name != ".lock"):
+        raise UserError(
+          f"{path}: is not empty and holds no run; give --workdir a new folder"
+        )
+      write_json(path / CONFIG_FILE, config.to_dict())
+  except OSError as error:
+    raise UserError(
+      f"{path}: cannot be used as workdir ({error.strerror}); "
+      "give --workdir a folder you can write to"
+    ) from error
+  saved, given = (
+    _comparable(c)
+    for c in (read_config(path).to_dict(), json.loads(config.to_json()))
+  )
+  differing = sorted(
+    name
+    for name in saved.keys() | given.keys()
+    if saved.get(name) != given.get(name)
+  )
+  if differing:
+    first = differing[0]
+    raise UserError(
+      f"{path}: holds a run of another config (config.{first} is "
+      f"{saved.get(first)!r} there and {given.get(first)!r} here; "
+      f"{len(differing)} field(s) differ); give --workdir another folder"
+    )
+  return path
+
+
+def read_config(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
+  """Reads the config of a run.
+
+  Raises:
+    UserError: the folder holds no run, or its config is damaged.
+  """
+  path = pathlib.Path(workdir) / CONFIG_FILE
+  if not path.is_file():
+    raise UserError(f"{workdir}: holds no run ({CONFIG_FILE} is missing)")
+  try:
+    return ml_collections.ConfigDict(json.loads(path.read_text()))
+  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    raise UserError(f"{path}: is damaged: {error}") from error
+
+
+@contextlib.contextmanager
+def lock(workdir: pathlib.Path) -> Iterator[None]:
+  """Holds the run's lock, so that two runs never share a folder.
+
+  The system releases it when the process ends, however it ends.
+
+  Raises:
+    UserError: another process holds it.
+  """
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    file = (workdir / ".lock").open("w")
+  except OSError as error:
+    raise UserError(
+      f"{workdir}: cannot be used as workdir ({error.strerror}); "
+      "give --workdir a folder you can write to"
+    ) from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(
+        f"{workdir}: another run is using it; wait for it, "
+        "or give --workdir another folder"
+      ) from error
+    yield
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes JSON so that a killed process leaves the old file or the new."""
+  unfinished = path.with_name(path.name + ".tmp")
+  with unfinished.open("w") as file:
+    json.dump(value, file, indent=1)
+    file.flush()
+    os.fsync(file.fileno())
+  unfinished.rename(path)
+
+
+def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Flattens a config to `section.field` names without the free ones."""
+  flat: dict[str, Any] = {}
+
+  def walk(value: Any, name: str) -> None:
+    if isinstance(value, Mapping):
+      for key, child in value.items():
+        walk(child, f"{name}.{key}" if name else key)
+    else:
+      flat[name] = list(value) if isinstance(value, tuple) else value
+
+  walk(config, "")
+  return {
+    name: value
+    for name, value in flat.items()
+    if name.split(".")[0] not in _FREE_SECTIONS
+    and not any(
+      name == field or name.endswith("." + field) for field in _FREE_FIELDS
+    )
+  }

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop: resume, fallback, divergence, compilations, processes, meshes."""
+
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.monitoring
+import numpy as np
+import pytest
+import toy
+
+from ns_jax import sharding
+from ns_jax.errors import UserError
+from ns_jax.training import checkpoint, loop, writers
+
+
+def run(workdir, config, stage=None, mesh_sizes=None):
+  mesh = sharding.make_mesh(mesh_sizes or config.mesh)
+  with jax.set_mesh(mesh):
+    return loop.fit(
+      config,
+      stage or toy.make_stage(),
+      toy.make_feeds(),
+      pathlib.Path(workdir),
+      mesh=mesh,
+      frozen=toy.FROZEN,
+    )
+
+
+def metrics_without_timing(workdir):
+  return [
+    {k: v for k, v in record.items() if k != "timing"}
+    for record in writers.read_metrics(workdir)
+  ]
+
+
+def test_learns_and_averages(tmp_path):
+  state = run(tmp_path, toy.make_config(200, log_every=50, save_every=100))
+  valid = [
+    r["valid/mse"] for r in writers.read_metrics(tmp_path) if "valid/mse" in r
+  ]
+  assert valid[-1] < 0.5 * valid[0]
+  ema, raw = state.ema_params["gen"]["kernel"], state.params["gen"]["kernel"]
+  assert not np.allclose(ema, raw)
+
+
+def test_resume_is_bit_exact(tmp_path):
+  whole = run(tmp_path / "whole", toy.make_config(12))
+  run(tmp_path / "parts", toy.make_config(6))
+  # Lines a killed run wrote after its last checkpoint must not survive twice.
+  with (tmp_path / "parts" / writers.METRICS_FILE).open("a") as file:
+    file.write('{"step": 7, "gen/loss": 0.0, "timing": {}}\n{"step": 8, "ge')
+  parts = run(tmp_path / "parts", toy.make_config(12))
+  for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+    if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
+      a, b = jax.random.key_data(a), jax.random.key_data(b)
+    np.testing.assert_array_equal(a, b)
+  expected = metrics_without_timing(tmp_path / "whole")
+  assert metrics_without_timing(tmp_path / "parts") == expected
+
+
+def test_corrupt_newest_checkpoint_falls_back(tmp_path, caplog):
+  whole = run(tmp_path / "whole", toy.make_config(12))
+  run(tmp_path / "hurt", toy.make_config(9))
+  newest = tmp_path / "hurt" / checkpoint.CHECKPOINTS_DIR / "9"
+  for path in newest.glob("state/d/*"):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+  again = run(tmp_path / "hurt", toy.make_config(12))
+  assert "checkpoint 9" in caplog.text
+  assert list((tmp_path / "hurt" / checkpoint.SET_ASIDE_DIR).iterdir())
+  np.testing.assert_array_equal(
+    again.params["gen"]["kernel"], whole.params["gen"]["kernel"]
+  )
+
+
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
+  with pytest.raises(UserError, match="gen/loss|gen/grad_norm|gen/mse"):
+    run(tmp_path, toy.make_config(12), toy.make_stage(poison_step=7))
+  step, state = checkpoint.read_newest(tmp_path)
+  assert step == 6
+  assert all(
+    np.isfinite(leaf).all() for leaf in jax.tree.leaves(state["params"])
+  )
+
+
+def test_one_compilation_of_the_train_step(tmp_path):
+  compiled = []
+  jax.monitoring.register_event_duration_secs_listener(
+    lambda name, sec, **kw: (
+      compiled.append(kw.get("fun_name"))
+      if name == "/jax/core/compile/backend_compile_duration"
+      else None
+    )
+  )
+  run(tmp_path, toy.make_config(9))
+  assert compiled.count("jit(train_step)") == 1
+  assert compiled.count("jit(eval_step)") == 1
+
+
+@pytest.mark.parametrize(
+  "sizes",
+  [
+    dict(data=8, fsdp=1, tensor=1),
+    dict(data=2, fsdp=2, tensor=2),
+    dict(data=1, fsdp=8, tensor=1),
+  ],
+)
+def test_restores_onto_another_mesh(tmp_path, sizes, monkeypatch):
+  monkeypatch.setattr(sharding, "FSDP_MIN_BYTES", 1)
+  whole = run(tmp_path / "whole", toy.make_config(12))
+  run(tmp_path / "moved", toy.make_config(6))
+  moved = run(tmp_path / "moved", toy.make_config(12), mesh_sizes=sizes)
+  np.testing.assert_allclose(
+    moved.params["gen"]["kernel"],
+    whole.params["gen"]["kernel"],
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path):
+  single = run(tmp_path / "one", toy.make_config(6))
+  script = textwrap.dedent("""
+    import pathlib, sys
+    import jax
+    index, port, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    jax.distributed.initialize(f"localhost:{port}", 2, index)
+    import numpy as np
+    import toy
+    from ns_jax import sharding
+    from ns_jax.training import loop
+    mesh = sharding.make_mesh(dict(data=-1, fsdp=1, tensor=1))
+    jax.set_mesh(mesh)
+    rows = slice(0, 8) if index == 0 else slice(8, 16)
+    state = loop.fit(toy.make_config(6), toy.make_stage(),
+                     toy.make_feeds(rows), pathlib.Path(out), mesh=mesh,
+                     frozen=toy.FROZEN)
+    if index == 0:
+      np.save(out + "/kernel.npy", state.params["gen"]["kernel"])
+  """)
+  port = _free_port()
+  here = pathlib.Path(__file__).parent
+  env_path = f"{here}:{here.parents[1]}"
+  processes = [
+    subprocess.Popen(
+      [sys.executable, "-c", script, str(i), str(port), str(tmp_path / "two")],
+      env={
+        "PYTHONPATH": env_path,
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+      },
+    )
+    for i in range(2)
+  ]
+  assert [p.wait(timeout=240) for p in processes] == [0, 0]
+  np.testing.assert_allclose(
+    np.load(tmp_path / "two" / "kernel.npy"),
+    single.params["gen"]["kernel"],
+    rtol=1e-5,
+    atol=1e-6,
+  )
+  one = metrics_without_timing(tmp_path / "one")
+  two = metrics_without_timing(tmp_path / "two")
+  assert [r["step"] for r in one] == [r["step"] for r in two]
+  for a, b in zip(one, two, strict=True):
+    np.testing.assert_allclose(
+      list(a.values()), list(b.values()), rtol=1e-4, atol=1e-7
+    )
+
+
+def _free_port() -> int:
+  import socket
+
+  with socket.socket() as s:
+    s.bind(("localhost", 0))
+    return s.getsockname()[1]

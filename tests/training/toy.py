@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stage small enough to train in a second: two players, dropout noise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+
+from ns_jax.training import loop
+from ns_jax.training.metrics import Mean
+from ns_jax.training.stage import Player, Stage
+
+DIM = 8
+
+
+def make_config(num_steps: int = 12, **train) -> ConfigDict:
+  """A config with what the loop reads."""
+  return ConfigDict(
+    dict(
+      stage="toy",
+      seed=3,
+      audio=dict(sample_rate_hz=16_000, hop_samples=200, num_mels=80),
+      mesh=dict(data=-1, fsdp=1, tensor=1),
+      eval=dict(num_batches=2),
+      train=dict(num_steps=num_steps, log_every=1, eval_every=6, save_every=3)
+      | dict(keep=3)
+      | train,
+    )
+  )
+
+
+def make_stage(poison_step: int | None = None) -> Stage:
+  """Linear regression with noise, plus a second player that tracks it."""
+
+  def predict(params, batch):
+    return batch["x"] @ params["gen"]["kernel"]
+
+  def init_fn(key, batch):
+    kernel = 0.1 * jax.random.normal(key, (batch["x"].shape[-1], DIM))
+    params = {"gen": {"kernel": kernel}, "disc": {"bias": jnp.zeros(DIM)}}
+    return params, {"seen": jnp.zeros(())}
+
+  def gen_loss(params, model_state, frozen, batch, key, *, step, train):
+    noise = 0.01 * jax.random.normal(key, batch["y"].shape)
+    loss = jnp.mean((predict(params, batch) - batch["y"] + noise) ** 2)
+    if poison_step is not None:
+      loss = jnp.where(step == poison_step, jnp.nan, loss)
+    seen = model_state["seen"] + frozen["scale"] * batch["x"].mean()
+    return loss, ({"mse": loss}, {"seen": seen})
+
+  def disc_loss(params, model_state, frozen, batch, key, *, step, train):
+    error = params["disc"]["bias"][None, :] - predict(params, batch)
+    return jnp.mean(error**2), ({}, model_state)
+
+  def eval_fn(params, model_state, frozen, batch, key):
+    return {"mse": Mean.of((predict(params, batch) - batch["y"]) ** 2)}
+
+  return Stage(
+    name="toy",
+    features=(),
+    init_fn=init_fn,
+    players=(
+      Player("disc", disc_loss, optax.adam(1e-2)),
+      Player("gen", gen_loss, optax.adam(1e-2)),
+    ),
+    eval_fn=eval_fn,
+    sample_fn=None,
+    ema_decay={"gen": 0.9},
+    partition_rules=((r"gen/kernel$", P(None, "tensor")),),
+  )
+
+
+def make_feeds(rows=slice(None), batch_size: int = 16) -> loop.Feeds:
+  """Batches that depend on the step alone; `rows` is this process's share."""
+  target = np.random.default_rng(0).normal(size=(DIM, DIM))
+
+  def batch(seed):
+    x = np.random.default_rng(seed).normal(size=(batch_size, DIM))
+    return {
+      "x": x.astype(np.float32)[rows],
+      "y": (x @ target).astype(np.float32)[rows],
+    }
+
+  def train(start_step):
+    step = start_step
+    while True:
+      yield batch(step)
+      step += 1
+
+  return loop.Feeds(train, lambda: (batch(10_000 + i) for i in range(2)))
+
+
+FROZEN = {"scale": np.float32(2.0)}
