@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The codec: waveform to 80 Hz codes and back.
+
+  python -m ns_jax.main --config=configs/codec.py
+
+preset   hardware          time        result
+(none)   2 CPU cores       4 min       built-in demo
+:tiny    2 CPU cores       seconds     for tests only
+:small   one 16 GB GPU     about 1 day 8 M parameters
+:paper   8 x 16 GB GPU     weeks       NaturalSpeech 2, Sec. 3.1 and A
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import base_config
+from ns_jax.errors import UserError
+
+
+def get_config(preset: str = "") -> ConfigDict:
+  """Returns the codec's config; `preset` is what follows the colon."""
+  if preset not in PRESETS:
+    names = ", ".join(repr(name) for name in PRESETS)
+    raise UserError(
+      f"configs/codec.py:{preset} is no preset; use one of {names}"
+    )
+  config = base_config("codec", preset)
+  config.ema_decay = 0.99
+  config.data = dict(
+    corpus="demo",
+    corpus_size="full",
+    dir="runs/data",
+    reader="tf_data",
+    example="waveform",
+    crop_frames=40,
+  )
+  config.model = dict(
+    codec=dict(
+      architecture="spectral",
+      latent_dim=32,
+      dim=192,
+      num_layers=4,
+      kernel_size=3,
+    ),
+    quantizer=dict(
+      num_stages=8,
+      codebook_size=256,
+      decay=0.98,
+      dead_threshold=0.1,
+      dropout=0.25,
+    ),
+    discriminators=dict(
+      wave_channels=(4, 8, 16, 32),
+      wave_groups=(1, 1, 1),
+      num_wave_scales=3,
+      stft_channels=2,
+    ),
+    spectral=dict(
+      scales=(128, 256, 512, 1024, 2048),
+      sum_over_time=False,
+      log_floor=1e-4,
+    ),
+    adversarial=dict(start_step=500, ramp_steps=200, num_clips=4),
+  )
+  config.loss = dict(
+    spectral_linear=0.1,
+    spectral_log=0.005,
+    wave=0.0,
+    adversarial=0.1,
+    feature=1.0,
+    commitment=0.25,
+  )
+  config.optim = dict(
+    name="adam",
+    peak_lr=3e-3,
+    schedule="cosine",
+    warmup_steps=30,
+    decay_rate=1.0,
+    decay_steps=1000,
+    b1=0.9,
+    b2=0.99,
+    weight_decay=0.0,
+    clip_norm=1.0,
+  )
+  config.train = dict(
+    num_steps=1000,
+    batch_size=16,
+    log_every=25,
+    eval_every=250,
+    save_every=250,
+    keep=2,
+  )
+  config.eval = dict(
+    num_batches=4, num_clips=8, evaluators=("losses", "reconstruction")
+  )
+  PRESETS[preset](config)
+  return config
+
+
+def _demo(config: ConfigDict) -> None:
+  """The values above."""
+
+
+def _waveform_codec(channels: int, latent_dim: int) -> dict:
+  """SoundStream's encoder and decoder, with the strides we chose (A.2)."""
+  return dict(
+    architecture="waveform",
+    channels=channels,
+    latent_dim=latent_dim,
+    strides=(2, 4, 5, 5),
+    dilations=(1, 3, 9),
+    kernel_size=7,
+  )
+
+
+def _tiny(config: ConfigDict) -> None:
+  config.data.corpus_size = "tiny"
+  config.data.crop_frames = 16
+  config.model.codec = _waveform_codec(channels=4, latent_dim=8)
+  config.model.quantizer.update(num_stages=4, codebook_size=32)
+  config.model.discriminators.update(
+    wave_channels=(4, 4), wave_groups=(1,), stft_channels=2
+  )
+  config.model.spectral.scales = (256, 1024)
+  config.model.adversarial.update(start_step=2, ramp_steps=4, num_clips=None)
+  config.optim.update(warmup_steps=2, decay_steps=8)
+  config.train.update(
+    num_steps=8, batch_size=4, log_every=2, eval_every=4, save_every=4
+  )
+  config.eval.update(num_batches=1, num_clips=2)
+
+
+def _full_size(config: ConfigDict) -> None:
+  config.data.crop_frames = 80
+  config.model.quantizer.update(
+    num_stages=16,
+    codebook_size=1024,
+    decay=0.99,
+    dead_threshold=2.0,
+    dropout=0.5,
+  )
+  config.model.adversarial.num_clips = None
+  config.model.discriminators.update(
+    wave_channels=(16, 64, 256, 1024, 1024),
+    wave_groups=(4, 16, 64, 256),
+    stft_channels=32,
+  )
+  config.model.spectral.update(
+    scales=(64, 128, 256, 512, 1024, 2048), log_floor=1e-5
+  )
+  config.optim.update(
+    b1=0.5,
+    b2=0.9,
+    peak_lr=2e-4,
+    schedule="exponential",
+    warmup_steps=1,
+    decay_rate=0.999996,
+    clip_norm=None,
+  )
+  config.train.update(log_every=100, eval_every=5_000, save_every=5_000, keep=3)
+  config.eval.num_batches = 50
+
+
+def _small(config: ConfigDict) -> None:
+  _full_size(config)
+  config.dtype = "bfloat16"
+  config.ema_decay = 0.999
+  config.model.codec = _waveform_codec(channels=28, latent_dim=128)
+  config.loss.update(
+    spectral_linear=0.2,
+    spectral_log=0.02,
+    wave=5.0,
+    adversarial=1.0,
+    feature=20.0,
+  )
+  config.train.update(num_steps=200_000, batch_size=64)
+
+
+def _paper(config: ConfigDict) -> None:
+  _full_size(config)
+  config.dtype = "bfloat16"
+  config.ema_decay = 0.9999
+  config.model.codec = _waveform_codec(channels=52, latent_dim=256)
+  config.loss.update(
+    spectral_linear=1.0,
+    spectral_log=1.0,
+    wave=0.0,
+    adversarial=1.0,
+    feature=100.0,
+  )
+  config.train.update(num_steps=440_000, batch_size=1600)
+
+
+PRESETS = {"": _demo, "tiny": _tiny, "small": _small, "paper": _paper}

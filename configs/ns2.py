@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NaturalSpeech 2: phonemes and a few seconds of a voice to speech.
+
+  python -m ns_jax.main --config=configs/ns2.py
+
+preset   hardware           time     result
+(none)   2 CPU cores        15 min   built-in demo: corpus, codec, this stage
+:tiny    2 CPU cores        seconds  for tests only
+:small   one 24 GB GPU      days     about 50 M parameters
+:paper   16 x 32 GB GPU     weeks    NaturalSpeech 2, Table 8
+"""
+
+from ml_collections import ConfigDict
+
+from configs import codec
+from configs.common import base_config
+from ns_jax.errors import UserError
+
+
+def get_config(preset: str = "") -> ConfigDict:
+  """Returns the stage's config; `preset` is what follows the colon."""
+  if preset not in PRESETS:
+    names = ", ".join(repr(name) for name in PRESETS)
+    raise UserError(f"configs/ns2.py:{preset} is no preset; use one of {names}")
+  config = base_config("ns2", preset)
+  config.codec = codec.get_config(preset)
+  config.frozen = dict(codec="")  # workdir of a codec; "": train config.codec
+  config.ema_decay = 0.995
+  config.data = dict(
+    corpus="demo",
+    corpus_size="full",
+    dir="runs/data",
+    reader="tf_data",
+    example="utterance",
+    max_frames=272,
+    max_phonemes=40,
+  )
+  # The codec is trained on the same records.
+  for field in ("corpus", "corpus_size", "dir", "reader"):
+    config.codec.data[field] = config["data"].get_ref(field)
+  transformer = dict(
+    num_layers=3,
+    num_heads=2,
+    filter_size=192,
+    kernel_size=5,
+    dropout_rate=0.1,
+    remat=False,
+  )
+  predictor = dict(
+    num_layers=3,
+    kernel_size=3,
+    num_heads=2,
+    conv_dropout_rate=0.1,
+    attention_dropout_rate=0.1,
+    remat=False,
+  )
+  config.model = dict(
+    dim=96,
+    phoneme_encoder=transformer | dict(embedding_std=1.0),
+    prompt_encoder=transformer | dict(num_layers=2),
+    duration_predictor=predictor,
+    pitch_predictor=predictor | dict(kernel_size=5),
+    pitch_embedding=dict(num_bins=128, embedding_std=1.0),
+    denoiser=dict(
+      dim=128,
+      num_layers=9,
+      kernel_size=3,
+      dilation=2,
+      cond_kernel_size=1,
+      num_heads=2,
+      num_queries=8,
+      dropout_rate=0.0,
+      remat=False,
+    ),
+    schedule=dict(beta_0=0.05, beta_1=20.0),
+    prediction="velocity",
+  )
+  config.prompt = dict(
+    min_sec=1.0,
+    max_sec=5.0,
+    max_fraction=0.5,
+    drop_rate=0.1,
+    rest_frames=128,
+  )
+  config.objective = dict(
+    score_weight="snr_capped",
+    score_cap=5.0,
+    t_min=1e-3,
+    code_temperature=1.0,
+  )
+  config.loss = dict(
+    diffusion=1.0,
+    score=1.0,
+    code_ce=0.1,
+    # Small, or they would use up the clipped gradient of a short training.
+    duration=0.1,
+    pitch=0.1,
+    voiced=0.1,
+  )
+  config.optim = dict(
+    name="adamw",
+    peak_lr=2e-3,
+    schedule="cosine",
+    warmup_steps=50,
+    decay_rate=1.0,
+    decay_steps=500,
+    b1=0.9,
+    b2=0.98,
+    weight_decay=0.01,
+    clip_norm=1.0,
+  )
+  config.train = dict(
+    num_steps=500,
+    batch_size=16,
+    log_every=25,
+    eval_every=250,
+    save_every=250,
+    keep=2,
+  )
+  config.eval = dict(
+    num_batches=4,
+    num_clips=8,
+    evaluators=("losses", "reconstruction", "synthesis"),
+  )
+  config.sample = dict(
+    solver="euler", steps=150, temperature=1.44, guidance=0.0
+  )
+  # What TensorBoard hears during training.
+  config.preview = config["sample"].to_dict() | dict(
+    solver="dpmpp_2m", steps=12
+  )
+  PRESETS[preset](config)
+  return config
+
+
+def _demo(config: ConfigDict) -> None:
+  """The values above."""
+
+
+def _tiny(config: ConfigDict) -> None:
+  config.data.corpus_size = "tiny"
+  config.model.dim = 16
+  for name in ("phoneme_encoder", "prompt_encoder"):
+    config.model[name].update(num_layers=2, filter_size=32, kernel_size=3)
+  config.model.pitch_embedding.num_bins = 32
+  config.model.denoiser.update(dim=16, num_layers=4, num_queries=4)
+  config.optim.update(warmup_steps=2, decay_steps=8)
+  config.train.update(
+    num_steps=8, batch_size=4, log_every=2, eval_every=4, save_every=4
+  )
+  config.eval.update(num_batches=1, num_clips=2)
+  config.sample.steps = 4
+  config.preview.steps = 4
+
+
+def _full_size(config: ConfigDict) -> None:
+  config.dtype = "bfloat16"
+  config.ema_decay = 0.9999
+  config.data.update(max_frames=1600, max_phonemes=256)
+  config.prompt.rest_frames = 1520
+  config.loss.update(duration=1.0, pitch=1.0, voiced=1.0)
+  config.model.dim = 512
+  for name in ("phoneme_encoder", "prompt_encoder"):
+    config.model[name].update(
+      num_layers=6,
+      num_heads=8,
+      filter_size=2048,
+      kernel_size=9,
+      dropout_rate=0.2,
+      remat=True,
+    )
+    config.model.phoneme_encoder.embedding_std = 0.02
+  for name in ("duration_predictor", "pitch_predictor"):
+    config.model[name].update(
+      num_layers=30,
+      num_heads=8,
+      conv_dropout_rate=0.5,
+      attention_dropout_rate=0.2,
+      remat=True,
+    )
+  config.model.pitch_embedding.update(num_bins=512, embedding_std=0.02)
+  config.model.denoiser.update(
+    dim=512,
+    num_layers=40,
+    cond_kernel_size=3,
+    num_heads=8,
+    num_queries=32,
+    dropout_rate=0.2,
+    remat=True,
+  )
+  config.optim.update(
+    peak_lr=5e-4, schedule="inverse_sqrt", warmup_steps=32_000
+  )
+  config.train.update(
+    num_steps=300_000,
+    batch_size=60,
+    log_every=100,
+    eval_every=5_000,
+    save_every=5_000,
+    keep=3,
+  )
+  config.eval.update(num_batches=50, num_clips=50)
+
+
+def _small(config: ConfigDict) -> None:
+  _full_size(config)
+  config.data.update(max_frames=800, max_phonemes=160)
+  config.prompt.rest_frames = 480
+  config.model.dim = 256
+  for name in ("phoneme_encoder", "prompt_encoder"):
+    config.model[name].update(
+      num_layers=4, num_heads=4, filter_size=1024, remat=False
+    )
+  for name in ("duration_predictor", "pitch_predictor"):
+    config.model[name].update(num_layers=12, num_heads=4, remat=False)
+  config.model.denoiser.update(
+    dim=384, num_layers=18, cond_kernel_size=1, num_heads=6, remat=False
+  )
+  config.optim.warmup_steps = 4_000
+  config.train.update(num_steps=200_000, batch_size=32)
+
+
+PRESETS = {"": _demo, "tiny": _tiny, "small": _small, "paper": _full_size}

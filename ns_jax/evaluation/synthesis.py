@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Zero-shot synthesis: test sentences in voices that were never trained on.
+
+Each sentence is spoken three times: with the prompt's own timing, and, with
+the recording's timing so that frames can be compared one by one, in the voice
+of the right prompt and of another speaker's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from ns_jax import audio, figures
+from ns_jax.evaluation import audio_metrics, clips
+from ns_jax.evaluation.contract import SAMPLES_DIR, Context, Section
+from ns_jax.inference.synthesize import Speech, Synthesizer, Utterance
+from ns_jax.text import symbols
+
+_MEANS = (
+  "mel_db_right_prompt",
+  "mel_db_other_prompt",
+  "warped_mel_db",
+  "f0_error_cents",
+  "duration_error_frames",
+)
+
+
+def evaluate(context: Context) -> Section:
+  """Speaks test sentences and compares them with the recordings."""
+  synthesizer = Synthesizer(context.weights)
+  trials = choose_trials(
+    list(context.test_records), context.weights.config.eval.num_clips
+  )
+  rows, pictures = [], []
+  for target, prompt, other in tqdm.tqdm(trials, desc="speak", unit="clip"):
+    speeches = _speak(synthesizer, target, prompt, other)
+    rows.append(_compare(context, target, prompt, speeches))
+    if len(pictures) < 4:
+      pictures.append(_draw(context, target, speeches))
+  closer = [r["mel_db_right_prompt"] < r["mel_db_other_prompt"] for r in rows]
+  return Section(
+    title="Zero-shot synthesis: unseen speakers, unseen sentences",
+    explanation=(
+      "mel_db: log-mel distance to the recording frame by frame, spoken with "
+      "the recording's durations. warped_mel_db: the same along a time warping "
+      "path, with the predicted durations. f0_error_cents: predicted pitch "
+      "against the recording's where both are voiced. duration_error_frames: "
+      "mean absolute error of a phoneme's predicted duration, 12.5 ms frames."
+    ),
+    summary={
+      name: float(np.nanmean([row[name] for row in rows])) for name in _MEANS
+    }
+    | {"closer_with_right_prompt": float(np.mean(closer))},
+    rows=rows,
+    pictures=pictures,
+  )
+
+
+def choose_trials(
+  records: Sequence[Mapping[str, Any]], count: int
+) -> list[tuple[Mapping, Mapping, Mapping]]:
+  """Pairs sentences with prompts, going round the speakers.
+
+  Args:
+    records: test records.
+    count: how many trials to make at most.
+
+  Returns:
+    (target, prompt of the same speaker, prompt of another speaker) each; a
+    prompt never says the target's sentence.
+  """
+  by_speaker: dict[str, list] = {}
+  for record in records:
+    by_speaker.setdefault(record["speaker"], []).append(record)
+  speakers = sorted(by_speaker)
+  trials = []
+  longest = max(len(spoken) for spoken in by_speaker.values())
+  for turn in range(longest):
+    for i, speaker in enumerate(speakers):
+      own = by_speaker[speaker]
+      step = 1 + turn % (len(speakers) - 1)
+      foreign = by_speaker[speakers[(i + step) % len(speakers)]]
+      if turn >= len(own) or len(trials) >= count:
+        continue
+      target = own[turn]
+      trials.append((target, _prompt(own, target), _prompt(foreign, target)))
+  return trials
+
+
+def _prompt(spoken: Sequence[Mapping], target: Mapping) -> Mapping:
+  """The longest recording among `spoken` of another sentence."""
+  others = [record for record in spoken if record["text"] != target["text"]]
+  return max(others, key=lambda record: len(record["wav"]))
+
+
+def _speak(
+  synthesizer: Synthesizer, target: Mapping, prompt: Mapping, other: Mapping
+) -> dict[str, Speech]:
+  right = synthesizer.encode_prompt(clips.reference_wav(prompt))
+  wrong = synthesizer.encode_prompt(clips.reference_wav(other))
+  phonemes, durations = target["phonemes"], target["durations"]
+  utterances = {
+    "own timing": Utterance(phonemes, right),
+    "right prompt": Utterance(phonemes, right, durations),
+    "other prompt": Utterance(phonemes, wrong, durations),
+  }
+  speeches = synthesizer.speak(list(utterances.values()))
+  return dict(zip(utterances, speeches, strict=True))
+
+
+def _compare(
+  context: Context,
+  target: Mapping,
+  prompt: Mapping,
+  speeches: Mapping[str, Speech],
+) -> dict[str, Any]:
+  mels = {
+    name: clips.log_mel(speech.wav, context.spec)
+    for name, speech in speeches.items()
+  }
+  reference = clips.log_mel(clips.reference_wav(target), context.spec)
+  files = {"clip": "own timing", "other_voice": "other prompt"}
+  names = {
+    column: f"{SAMPLES_DIR}/{target['id']}.{column}.wav" for column in files
+  }
+  for column, name in names.items():
+    audio.write_wav(
+      context.run_dir / name, speeches[files[column]].wav, context.spec
+    )
+  prompt_name = f"{SAMPLES_DIR}/{target['id']}.prompt.wav"
+  audio.write_wav(
+    context.run_dir / prompt_name, clips.reference_wav(prompt), context.spec
+  )
+  predicted = speeches["own timing"].durations
+  return {
+    "text": target["text"],
+    "speaker": target["speaker"],
+    **names,
+    "prompt": prompt_name,
+    "mel_db_right_prompt": audio_metrics.log_mel_distance_db(
+      mels["right prompt"], reference
+    ),
+    "mel_db_other_prompt": audio_metrics.log_mel_distance_db(
+      mels["other prompt"], reference
+    ),
+    "warped_mel_db": audio_metrics.warped_log_mel_distance_db(
+      mels["own timing"], reference
+    ),
+    "f0_error_cents": audio_metrics.f0_error_cents(
+      speeches["right prompt"].f0_hz, target["f0"]
+    ),
+    "duration_error_frames": float(
+      np.abs(predicted - target["durations"]).mean()
+    ),
+  }
+
+
+def _draw(
+  context: Context, target: Mapping, speeches: Mapping[str, Speech]
+) -> str:
+  """Draws the recording over what was spoken; returns the picture's name."""
+  wavs = {"recording": clips.reference_wav(target)}
+  wavs |= {name: speech.wav for name, speech in speeches.items()}
+  marks = symbols.from_ids(target["phonemes"])
+  durations = {"recording": target["durations"]}
+  durations |= {name: speech.durations for name, speech in speeches.items()}
+  f0_hz = {"recording": target["f0"]}
+  f0_hz |= {name: speech.f0_hz for name, speech in speeches.items()}
+  figure = figures.speech_figure(
+    {name: clips.log_mel(wav, context.spec) for name, wav in wavs.items()},
+    context.spec,
+    f0_hz=f0_hz,
+    phonemes={name: (marks, durations[name]) for name in wavs},
+  )
+  name = f"{SAMPLES_DIR}/{target['id']}.png"
+  figures.save_figure(context.run_dir / name, figure)
+  return name

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains, evaluates or speaks: `python -m ns_jax.main --config=configs/ns2.py`.
+
+Kept short on purpose: everything else can be imported, tested and used from a
+notebook.
+"""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import absl.logging
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+
+from ns_jax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Config file with an optional preset, configs/ns2.py:tiny."
+)
+_MODE = flags.DEFINE_enum(
+  "mode", "train", ["train", "evaluate", "synthesize"], "What to do."
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Folder of the run (default: runs/<stage>-<preset>)."
+)
+_TEXT = flags.DEFINE_string("text", None, "What to say (mode synthesize).")
+_PROMPT = flags.DEFINE_string(
+  "prompt", None, "Audio file with the voice to say it in (mode synthesize)."
+)
+_OUT = flags.DEFINE_string("out", None, "Wave file to write (synthesize).")
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator", None, "host:port of process 0, on plain hosts."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "Processes in all, on plain hosts."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  "process_id", None, "Which of them this is, from 0, on plain hosts."
+)
+
+
+def run(argv: Sequence[str]) -> None:
+  """Runs one mode.
+
+  Args:
+    argv: what absl left over; must hold the program's name alone.
+
+  Raises:
+    UserError: for any mistake in what was asked.
+  """
+  if len(argv) > 1:
+    raise UserError(f"unknown argument {argv[1]!r}; see --help")
+  if _CONFIG.value is None:
+    raise UserError(
+      "--config is missing; for the demo: --config=configs/ns2.py"
+    )
+  _start_distributed()
+  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # A run that goes on after a stop does not compile again.
+    cache = os.path.expanduser("~/.cache/ns_jax/compiled")
+    jax.config.update("jax_compilation_cache_dir", cache)
+  # After the processes have met, because these reach for devices and data.
+  from ns_jax.apps import jobs
+
+  config = _CONFIG.value
+  workdir = _WORKDIR.value or os.path.join(
+    "runs", f"{config.stage}-{config.preset or 'demo'}"
+  )
+  if _MODE.value == "train":
+    jobs.train(config, workdir)
+  elif _MODE.value == "evaluate":
+    jobs.evaluate(config, workdir)
+  else:
+    jobs.synthesize(
+      config, workdir, text=_TEXT.value, prompt=_PROMPT.value, out=_OUT.value
+    )
+
+
+def _start_distributed() -> None:
+  """Joins the processes of a pod, a Slurm job or plain hosts."""
+  on_pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+  on_slurm = int(os.environ.get("SLURM_NTASKS", "1")) > 1
+  if _NUM_PROCESSES.value is not None:
+    jax.distributed.initialize(
+      _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+    )
+  elif on_pod or on_slurm:
+    jax.distributed.initialize()
+
+
+def _quiet_libraries() -> None:
+  """Leaves our own lines and the libraries' errors on the terminal."""
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  absl.logging.set_verbosity(absl.logging.ERROR)
+  handler = logging.StreamHandler()
+  handler.setFormatter(logging.Formatter("ns_jax: %(message)s"))
+  logger = logging.getLogger("ns_jax")
+  logger.addHandler(handler)
+  logger.setLevel(logging.INFO)
+  logger.propagate = False
+
+
+def _guarded(argv: Sequence[str]) -> int:
+  """Turns mistakes of the user into one line and an exit status."""
+  _quiet_libraries()
+  try:
+    run(argv)
+  except UserError as error:
+    print(f"ns_jax: error: {error}", file=sys.stderr)
+    return 2
+  except KeyboardInterrupt:
+    print(
+      "ns_jax: stopped; the same command goes on from the last checkpoint",
+      file=sys.stderr,
+    )
+    return 130
+  except OSError as error:
+    if error.errno != errno.ENOSPC:
+      raise
+    print(
+      f"ns_jax: error: {error.filename or 'the disk'}: no space left; "
+      "free some and run the same command to go on",
+      file=sys.stderr,
+    )
+    return 2
+  return 0
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags and the config; a mistake in them is one line too."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except UserError as error:
+    message = str(error)
+  except (AttributeError, KeyError, TypeError, FileNotFoundError) as error:
+    # What ml_collections raises for mistyped fields, values and files.
+    message = f"--config: {error.args[-1] if error.args else error}"
+  print(f"ns_jax: error: {' '.join(message.split())}", file=sys.stderr)
+  sys.exit(2)
+
+
+def main() -> None:
+  """Entry point of `python -m ns_jax.main`."""
+  app.run(_guarded, flags_parser=_parse_flags)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Codec training: SoundStream's GAN at NaturalSpeech 2's sizes (Sec. 3.1)."""
+
+import math
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ns_jax.audio import AudioSpec
+from ns_jax.errors import UserError
+from ns_jax.models import codec as codec_lib
+from ns_jax.models import discriminators as discriminators_lib
+from ns_jax.models import quantizer, spectral_codec
+from ns_jax.stages import codec_training
+from ns_jax.training import optim
+from ns_jax.training.stage import Player, Stage
+
+FEATURES = ("wav",)
+PARTITION_RULES = (
+  *codec_lib.PARTITION_RULES,
+  *discriminators_lib.PARTITION_RULES,
+  *quantizer.PARTITION_RULES,
+)
+
+AnyCodec = codec_training.AnyCodec
+
+
+def make_codec(config: ConfigDict) -> AnyCodec:
+  """Builds the encoder and decoder of a codec config.
+
+  Args:
+    config: with sections audio and model.codec; its field `architecture` is
+      "waveform" (SoundStream) or "spectral", the others are that
+      constructor's.
+
+  Returns:
+    The module; its parameters are the "gen" player's.
+
+  Raises:
+    UserError: an unknown architecture, or strides that do not multiply to the
+      hop.
+  """
+  options = dict(config.model.codec)
+  architecture, hop = options.pop("architecture"), config.audio.hop_samples
+  dtype = jnp.dtype(config.dtype)
+  if architecture == "spectral":
+    return spectral_codec.SpectralCodec(hop, dtype=dtype, **options)
+  if architecture != "waveform":
+    raise UserError(
+      f"config.model.codec.architecture={architecture!r} is unknown; "
+      "use waveform or spectral"
+    )
+  strides = tuple(options.pop("strides"))
+  if math.prod(strides) != hop:
+    raise UserError(
+      f"config.model.codec.strides={strides} multiply to {math.prod(strides)}, "
+      f"not to config.audio.hop_samples={hop}; change one of them"
+    )
+  dilations = tuple(options.pop("dilations"))
+  return codec_lib.Codec(
+    strides=strides, dilations=dilations, dtype=dtype, **options
+  )
+
+
+def build(config: ConfigDict) -> Stage:
+  """Builds the codec's training stage from `configs/codec.py`."""
+  trainer = codec_training.CodecTraining(
+    spec=AudioSpec(**config.audio),
+    codec=make_codec(config),
+    discriminators=discriminators_lib.Discriminators(
+      wave_channels=tuple(config.model.discriminators.wave_channels),
+      wave_groups=tuple(config.model.discriminators.wave_groups),
+      stft_channels=config.model.discriminators.stft_channels,
+      num_wave_scales=config.model.discriminators.num_wave_scales,
+      dtype=jnp.dtype(config.dtype),
+    ),
+    quantization=codec_training.QuantizerOptions(**config.model.quantizer),
+    spectral=codec_training.SpectralOptions(**config.model.spectral),
+    adversarial=codec_training.AdversarialOptions(**config.model.adversarial),
+    weights=dict(config.loss),
+  )
+  return Stage(
+    name="codec",
+    features=FEATURES,
+    init_fn=trainer.init,
+    players=(
+      Player("disc", trainer.discriminator_loss, optim.make_tx(config.optim)),
+      Player("gen", trainer.generator_loss, optim.make_tx(config.optim)),
+    ),
+    eval_fn=trainer.evaluate,
+    sample_fn=trainer.sample,
+    ema_decay={"gen": config.ema_decay},
+    partition_rules=PARTITION_RULES,
+  )

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command itself on the tiny preset: train, kill, go on, speak, fail."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+pytestmark = pytest.mark.slow
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def command(*flags, config="configs/ns2.py:tiny"):
+  return [sys.executable, "-m", "ns_jax.main", f"--config={config}", *flags]
+
+
+# The runs below compile the same programs: the first one does it for all.
+CACHE = tempfile.TemporaryDirectory()
+
+
+def environment():
+  return {
+    **os.environ,
+    "JAX_PLATFORMS": "cpu",
+    # These models are too small for what the slow passes would gain.
+    "XLA_FLAGS": "--xla_backend_optimization_level=0"
+    " --xla_llvm_disable_expensive_passes=true",
+    "JAX_COMPILATION_CACHE_DIR": CACHE.name,
+  }
+
+
+def run(*flags, config="configs/ns2.py:tiny"):
+  return subprocess.run(
+    command(*flags, config=config),
+    cwd=ROOT,
+    env=environment(),
+    capture_output=True,
+    text=True,
+    timeout=600,
+  )
+
+
+def data_flags(data_dir):
+  return f"--config.data.dir={data_dir}"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+  """A tiny run, finished, and the folder of its records."""
+  root = tmp_path_factory.mktemp("trained")
+  data, workdir = root / "data", root / "run"
+  result = run(data_flags(data), f"--workdir={workdir}")
+  assert result.returncode == 0, result.stderr[-3000:]
+  return workdir, data
+
+
+@pytest.fixture(scope="session")
+def prompt(trained):
+  """A recording of an unseen speaker, from the run's samples."""
+  return next((trained[0] / "samples").glob("*.recording.wav"))
+
+
+def final_results(workdir):
+  """Everything a run measured, without what depends on the clock."""
+  metrics = []
+  for stage_dir in (workdir / "codec", workdir):
+    for line in (stage_dir / "metrics.jsonl").read_text().splitlines():
+      record = json.loads(line)
+      del record["timing"]
+      metrics.append(record)
+  report = json.loads((workdir / "report.json").read_text())
+  del report["timing"]
+  return metrics, report
+
+
+def test_leaves_everything_it_promises(trained):
+  workdir, _ = trained
+  for name in ("config.json", "metrics.jsonl", "report.json", "report.md"):
+    assert (workdir / name).stat().st_size > 0
+    assert (workdir / "codec" / name).stat().st_size > 0
+  assert list((workdir / "checkpoints").iterdir())
+  assert list((workdir / "tensorboard").glob("events*"))
+  samples = workdir / "samples"
+  assert list(samples.glob("*.wav")) and list(samples.glob("*.png"))
+  report = (workdir / "report.md").read_text()
+  for name in samples.glob("*.clip.wav"):
+    assert name.name in report
+    wav, rate_hz = soundfile.read(name)
+    assert rate_hz == 16_000 and np.isfinite(wav).all() and len(wav) > 0
+
+
+def test_finished_run_says_so_and_changes_nothing(trained):
+  workdir, data = trained
+  before = (workdir / "report.json").read_bytes()
+  result = run(data_flags(data), f"--workdir={workdir}")
+  assert result.returncode == 0
+  assert "finished" in result.stderr and "report.md" in result.stderr
+  assert (workdir / "report.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("reader", ["array_record"])
+def test_kill_and_run_again_gives_the_same_metrics(trained, tmp_path, reader):
+  """Killed in both stages; also read without TensorFlow: the same numbers."""
+  _, data = trained
+  workdir = tmp_path / "killed"
+  flags = (
+    data_flags(data),
+    f"--workdir={workdir}",
+    f"--config.data.reader={reader}",
+  )
+  for stage_dir in (workdir / "codec", workdir):
+    process = subprocess.Popen(
+      command(*flags),
+      cwd=ROOT,
+      env=environment(),
+      stderr=subprocess.DEVNULL,
+      start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not (stage_dir / "checkpoints" / "4").exists():
+      assert process.poll() is None and time.monotonic() < deadline
+      time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (stage_dir / "report.json").exists()
+  result = run(*flags)
+  assert result.returncode == 0, result.stderr[-3000:]
+  assert final_results(workdir) == final_results(trained[0])
+
+
+def test_evaluates_and_speaks(trained, prompt, tmp_path):
+  workdir, data = trained
+  out = tmp_path / "hello.wav"
+  flags = (data_flags(data), f"--workdir={workdir}")
+  spoken = run(
+    *flags,
+    "--mode=synthesize",
+    "--text=Hello, it costs $5.",
+    f"--prompt={prompt}",
+    f"--out={out}",
+  )
+  assert spoken.returncode == 0, spoken.stderr[-3000:]
+  wav, rate_hz = soundfile.read(out)
+  assert rate_hz == 16_000 and np.isfinite(wav).all()
+  before = final_results(workdir)
+  evaluated = run(*flags, "--mode=evaluate")
+  assert evaluated.returncode == 0, evaluated.stderr[-3000:]
+  assert final_results(workdir) == before
+
+
+def write_prompt(path, wav):
+  soundfile.write(path, wav, 16_000)
+  return path
+
+
+@pytest.mark.parametrize(
+  ("text", "make_prompt", "message"),
+  [
+    ("Hi.", lambda p: p / "none.wav", "no such audio file"),
+    ("Hi.", lambda p: _text_file(p / "a.wav"), "not readable as audio"),
+    (
+      "Hi.",
+      lambda p: write_prompt(p / "short.wav", _noise(1_600)),
+      "only 0.10 s of speech",
+    ),
+    (
+      "Hi.",
+      lambda p: write_prompt(p / "quiet.wav", np.zeros(48_000)),
+      "silent",
+    ),
+    ("", lambda p: write_prompt(p / "ok.wav", _noise(48_000)), "text"),
+    ("😀 🎉", lambda p: write_prompt(p / "ok.wav", _noise(48_000)), "text"),
+  ],
+)
+def test_bad_requests_are_one_line(
+  trained, tmp_path, text, make_prompt, message
+):
+  out = tmp_path / "out.wav"
+  result = run(
+    "--mode=synthesize",
+    f"--workdir={trained[0]}",
+    f"--text={text}",
+    f"--prompt={make_prompt(tmp_path)}",
+    f"--out={out}",
+  )
+  assert_one_clear_line(result, message)
+  assert not out.exists()
+
+
+def _text_file(path):
+  path.write_text("not audio at all")
+  return path
+
+
+def _noise(samples):
+  return 0.1 * np.random.default_rng(0).normal(size=samples)
+
+
+def assert_one_clear_line(result, message):
+  assert result.returncode != 0
+  assert "Traceback" not in result.stderr, result.stderr[-3000:]
+  lines = [line for line in result.stderr.splitlines() if "error" in line]
+  assert len(lines) == 1 and message in lines[0], result.stderr[-3000:]
+
+
+def test_bad_configs_and_workdirs_are_one_line(trained, tmp_path):
+  workdir, data = trained
+  other = run(data_flags(data), f"--workdir={workdir}", "--config.seed=7")
+  assert_one_clear_line(other, "another config")
+  blocked = tmp_path / "file"
+  blocked.write_text("in the way")
+  assert_one_clear_line(
+    run(f"--workdir={blocked}"), "cannot be used as workdir"
+  )
+  assert blocked.read_text() == "in the way"
+  untrained = run("--mode=evaluate", f"--workdir={tmp_path / 'none'}")
+  assert_one_clear_line(untrained, "holds no run")
+  preset = run(f"--workdir={tmp_path / 'x'}", config="configs/ns2.py:huge")
+  assert_one_clear_line(preset, "no preset")
+  typo = run(f"--workdir={tmp_path / 'x'}", "--config.train.num_step=3")
+  assert typo.returncode != 0 and "num_steps" in typo.stderr
+  assert "Traceback" not in typo.stderr
+  assert not (tmp_path / "x").exists()
+
+
+def test_corrupt_newest_checkpoint_is_named_and_passed_over(trained, tmp_path):
+  workdir = tmp_path / "hurt"
+  shutil.copytree(trained[0], workdir)
+  steps = sorted(int(p.name) for p in (workdir / "checkpoints").iterdir())
+  newest = workdir / "checkpoints" / str(steps[-1])
+  for path in newest.glob("state/d/*"):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  (workdir / "report.json").unlink()
+  result = run(data_flags(trained[1]), f"--workdir={workdir}")
+  assert result.returncode == 0, result.stderr[-3000:]
+  assert f"checkpoint {steps[-1]}" in result.stderr
+  assert final_results(workdir) == final_results(trained[0])
