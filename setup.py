@@ -33,6 +33,7 @@ CORE = [
   # Audio.
   "librosa>=0.11",
   "pyworld>=0.3.5",
+  "scipy>=1.14",
   "setuptools<81",  # pyworld imports pkg_resources, which 81 removed
   "soundfile>=0.13",
   "soxr>=0.5",
@@ -54,7 +55,6 @@ EXTRAS = {
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.3",
     "ruff>=0.12",
-    "scipy>=1.14",
   ],
 }
 

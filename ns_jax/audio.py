@@ -10,6 +10,9 @@ import soxr
 
 from ns_jax.errors import UserError
 
+SPEECH_RMS = 0.07  # -23 dBFS, the level of records and prompts
+_PEAK = 0.95
+
 
 @dataclasses.dataclass(frozen=True)
 class AudioSpec:
@@ -74,13 +77,35 @@ def read_audio(path: str | pathlib.Path, spec: AudioSpec) -> np.ndarray:
   return np.clip(mono, -1.0, 1.0).astype(np.float32)
 
 
+def level(wav: np.ndarray) -> np.ndarray:
+  """Scales speech [S] float32, not silent, to the level models are used to.
+
+  Its peak stays below full scale, at the cost of the level where needed.
+  """
+  rms = np.sqrt(np.mean(np.square(wav)))
+  return wav * min(SPEECH_RMS / rms, _PEAK / np.abs(wav).max())
+
+
 def write_wav(
   path: str | pathlib.Path, wav: np.ndarray, spec: AudioSpec
 ) -> None:
-  """Writes [S] float samples in [-1, 1] as a 16-bit mono wave file."""
-  soundfile.write(
-    path, np.clip(wav, -1.0, 1.0), spec.sample_rate_hz, subtype="PCM_16"
-  )
+  """Writes [S] float samples in [-1, 1] as a 16-bit mono wave file.
+
+  The file appears, or replaces an older one, when it is whole.
+  """
+  path = pathlib.Path(path)
+  unfinished = path.with_name(f"{path.name}.part")
+  try:
+    soundfile.write(
+      unfinished,
+      np.clip(wav, -1.0, 1.0),
+      spec.sample_rate_hz,
+      subtype="PCM_16",
+      format="WAV",
+    )
+    unfinished.replace(path)
+  finally:
+    unfinished.unlink(missing_ok=True)
 
 
 def to_int16(wav: np.ndarray) -> np.ndarray:

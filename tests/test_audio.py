@@ -62,3 +62,27 @@ def test_empty_and_not_finite_audio(tmp_path):
   soundfile.write(tmp_path / "nan.wav", bad, 16_000, subtype="FLOAT")
   with pytest.raises(UserError, match="NaN or infinite"):
     audio.read_audio(tmp_path / "nan.wav", SPEC)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1.0, 3.0])
+def test_level_brings_speech_to_one_loudness(gain):
+  noise = np.random.default_rng(0).normal(size=16_000).astype(np.float32)
+  wav = audio.level(gain * noise)
+  assert wav.dtype == np.float32
+  assert np.sqrt(np.mean(wav**2)) == pytest.approx(audio.SPEECH_RMS, rel=1e-4)
+
+
+def test_level_never_clips():
+  click = np.zeros(16_000, np.float32)
+  click[5] = 1e-2
+  assert np.abs(audio.level(click)).max() == pytest.approx(0.95)
+
+
+def test_a_wave_is_written_whole_or_not_at_all(tmp_path):
+  path = tmp_path / "a.wav"
+  audio.write_wav(path, np.full(100, 0.5), SPEC)
+  before = path.read_bytes()
+  with pytest.raises(TypeError):
+    audio.write_wav(path, np.array(["not", "audio"]), SPEC)
+  assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+  assert path.read_bytes() == before

@@ -28,8 +28,6 @@ VERSION = "1.0.0"
 SENTENCES = pathlib.Path(__file__).with_name("demo_sentences.txt")
 HELD_OUT_SENTENCES = {"valid": 30, "test": 30}  # at the end, in this order
 
-_LEVEL_RMS = 0.07  # -23 dBFS
-_PEAK = 0.95
 _LEAD_FRAMES, _TAIL_FRAMES = 2, 4  # silence around the speech
 
 
@@ -151,9 +149,7 @@ def speak(
   end_samples = lead_samples + len(resampled)
   num_frames = spec.num_frames(end_samples) + _TAIL_FRAMES
   wav = np.zeros(spec.num_samples(num_frames), np.float32)
-  wav[lead_samples:end_samples] = resampled
-  rms = np.sqrt(np.mean(np.square(resampled)))
-  wav *= min(_LEVEL_RMS / rms, _PEAK / np.abs(wav).max())
+  wav[lead_samples:end_samples] = audio.level(resampled)
 
   starts_sec = np.array(speech.starts_samples) / espeak.SAMPLE_RATE_HZ
   ids = symbols.to_ids(speech.phonemes)

@@ -2,38 +2,32 @@
 """Prosody of an utterance in a few numbers (NaturalSpeech 2, Sec. 4.2).
 
 Pitch and duration are taken per phoneme; how alike two utterances are is how
-close the moments of these sequences are. NumPy only.
+close the moments of these sequences are.
 """
 
-import dataclasses
-
 import numpy as np
+import scipy.stats
+
+MOMENTS = ("mean", "std", "skew", "kurtosis")
 
 
-@dataclasses.dataclass(frozen=True)
-class Moments:
-  """Moments of a sequence, in its own unit; the last two have none."""
+def moments(values: np.ndarray) -> dict[str, float]:
+  """Moments of [N] numbers; NaN where they do not exist (N = 0, no spread).
 
-  mean: float
-  std: float  # of the population, not of a sample
-  skew: float
-  kurtosis: float  # Fisher's: 0 for a normal distribution
-
-
-def moments(values: np.ndarray) -> Moments:
-  """Moments of [N] numbers; NaN where they do not exist (N = 0, no spread)."""
+  Returns:
+    mean and std (of the population) in the unit of `values`; skew and
+    kurtosis (Fisher's: 0 for a normal distribution) without one.
+  """
   values = np.asarray(values, np.float64)
   if values.size == 0:
-    return Moments(*[float("nan")] * 4)
-  centred = values - values.mean()
-  std = np.sqrt(np.mean(centred**2))
-  unit = centred / std if std > 0 else np.full_like(centred, np.nan)
-  return Moments(
-    mean=float(values.mean()),
-    std=float(std),
-    skew=float(np.mean(unit**3)),
-    kurtosis=float(np.mean(unit**4) - 3.0),
-  )
+    return dict.fromkeys(MOMENTS, float("nan"))
+  spread = values.std() > 0
+  return {
+    "mean": float(values.mean()),
+    "std": float(values.std()),
+    "skew": float(scipy.stats.skew(values)) if spread else float("nan"),
+    "kurtosis": float(scipy.stats.kurtosis(values)) if spread else float("nan"),
+  }
 
 
 def phoneme_f0_hz(f0_hz: np.ndarray, durations: np.ndarray) -> np.ndarray:
@@ -53,3 +47,29 @@ def phoneme_f0_hz(f0_hz: np.ndarray, durations: np.ndarray) -> np.ndarray:
     if voiced.size:
       means.append(voiced.mean(dtype=np.float64))
   return np.array(means, np.float64)
+
+
+def difference(
+  spoken: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
+  """How far the prosody of two utterances is apart, moment by moment.
+
+  Args:
+    spoken: f0 [T] in Hz, 0 where unvoiced, and durations [N] in frames.
+    other: the same of another utterance; it may say other words.
+
+  Returns:
+    Absolute differences `pitch_<moment>` (mean and std in Hz) and
+    `duration_<moment>` (mean and std in frames).
+  """
+  differences = {}
+  for quantity, of_both in {
+    "pitch": [
+      phoneme_f0_hz(f0_hz, frames) for f0_hz, frames in (spoken, other)
+    ],
+    "duration": [frames for _, frames in (spoken, other)],
+  }.items():
+    first, second = (moments(values) for values in of_both)
+    for name in MOMENTS:
+      differences[f"{quantity}_{name}"] = abs(first[name] - second[name])
+  return differences

@@ -13,7 +13,7 @@ import numpy as np
 import tqdm
 
 from ns_jax import audio, figures
-from ns_jax.evaluation import audio_metrics, clips
+from ns_jax.evaluation import audio_metrics, clips, prosody
 from ns_jax.evaluation.contract import SAMPLES_DIR, Context, Section
 from ns_jax.inference.synthesize import Speech, Synthesizer, Utterance
 from ns_jax.text import symbols
@@ -33,10 +33,17 @@ def evaluate(context: Context) -> Section:
   trials = choose_trials(
     list(context.test_records), context.weights.config.eval.num_clips
   )
-  rows, pictures = [], []
+  rows, pictures, away_from_prompt = [], [], []
   for target, prompt, other in tqdm.tqdm(trials, desc="speak", unit="clip"):
     speeches = _speak(synthesizer, target, prompt, other)
     rows.append(_compare(context, target, prompt, speeches))
+    spoken = speeches["own timing"]
+    away_from_prompt.append(
+      prosody.difference(
+        _prosody(target["phonemes"], spoken.f0_hz, spoken.durations),
+        _prosody(prompt["phonemes"], prompt["f0"], prompt["durations"]),
+      )
+    )
     if len(pictures) < 4:
       pictures.append(_draw(context, target, speeches))
   closer = [r["mel_db_right_prompt"] < r["mel_db_other_prompt"] for r in rows]
@@ -47,15 +54,30 @@ def evaluate(context: Context) -> Section:
       "the recording's durations. warped_mel_db: the same along a time warping "
       "path, with the predicted durations. f0_error_cents: predicted pitch "
       "against the recording's where both are voiced. duration_error_frames: "
-      "mean absolute error of a phoneme's predicted duration, 12.5 ms frames."
+      "mean absolute error of a phoneme's predicted duration, 12.5 ms frames. "
+      "prompt_*: how far the moments of the predicted pitch (Hz) and duration "
+      "(frames) of phonemes are from those of the prompt."
     ),
     summary={
       name: float(np.nanmean([row[name] for row in rows])) for name in _MEANS
     }
-    | {"closer_with_right_prompt": float(np.mean(closer))},
+    | {"closer_with_right_prompt": float(np.mean(closer))}
+    | {
+      f"prompt_{name}": float(np.nanmean([d[name] for d in away_from_prompt]))
+      for name in away_from_prompt[0]
+    },
     rows=rows,
     pictures=pictures,
   )
+
+
+def _prosody(
+  phonemes: np.ndarray, f0_hz: np.ndarray, durations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Pitch [T'] and durations [N'] of what is spoken, without the pauses."""
+  is_spoken = ~symbols.is_pause(phonemes)
+  frames = np.repeat(is_spoken, durations)
+  return f0_hz[: len(frames)][frames], durations[is_spoken]
 
 
 def choose_trials(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 
+from ns_jax import audio
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.inference.codec import SpeechCodec
@@ -67,7 +68,7 @@ class Synthesizer:
     """Turns a few seconds of a voice into what the model listens to.
 
     Silence around the speech is cut off, and so is what goes beyond the
-    longest prompt the model was trained with.
+    longest prompt the model was trained with; its level is that of records.
 
     Args:
       wav: [S] float32, in [-1, 1], at the model's sample rate.
@@ -92,7 +93,7 @@ class Synthesizer:
         f"give at least {MIN_PROMPT_SEC} s, better 3 s"
       )
     speech = speech[: self._spec.num_samples(self._max_prompt_frames)]
-    _, latents = self._codec.encode(speech[None, :])
+    _, latents = self._codec.encode(audio.level(speech)[None, :])
     x = ns2_stage.normalise(self._frozen, jnp.asarray(latents))
     return np.asarray(x)[0]
 

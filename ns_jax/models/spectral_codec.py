@@ -15,13 +15,45 @@ from flax import linen as nn
 
 from ns_jax.array_types import Array
 from ns_jax.dsp import stft
-from ns_jax.models.codec import ResidualUnit
 from ns_jax.nn import conv
 
 HOPS_PER_WINDOW = 4
 _SQUARED_HANN_SUM = 1.5  # of Hann windows at a quarter's distance
 _LOG_FLOOR = 1e-2
 _MAX_LOG_MAGNITUDE = 6.0  # keeps exp and its gradient finite
+
+
+class _Trunk(nn.Module):
+  """Normalised causal residual blocks, each the identity at first.
+
+  Normalisation keeps the layers in range at the high learning rates of short
+  trainings; without it they were seen to blow up.
+  """
+
+  num_layers: int
+  kernel_size: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps [B, T, C] to [B, T, C], normalised."""
+    for i in range(self.num_layers):
+      y = nn.LayerNorm(dtype=self.dtype, name=f"norm_{i}")(x)
+      y = conv.Conv1d(
+        x.shape[-1],
+        self.kernel_size,
+        causal=True,
+        dtype=self.dtype,
+        name=f"conv_{i}",
+      )(y)
+      x = x + conv.Conv1d(
+        x.shape[-1],
+        1,
+        kernel_init=nn.initializers.zeros,
+        dtype=self.dtype,
+        name=f"pointwise_{i}",
+      )(nn.gelu(y))
+    return nn.LayerNorm(dtype=self.dtype, name="norm")(x)
 
 
 class SpectralEncoder(nn.Module):
@@ -42,11 +74,10 @@ class SpectralEncoder(nn.Module):
     spectrum = jnp.fft.rfft(frames * stft.hann_window(window)[None, None, :])
     x = 0.5 * jnp.log(stft.magnitude(spectrum) + _LOG_FLOOR) + 1.0
     x = conv.Conv1d(self.dim, 1, dtype=self.dtype, name="stem")(x)
-    for i in range(self.num_layers):
-      x = ResidualUnit(1, self.kernel_size, self.dtype, name=f"unit_{i}")(x)
+    x = _Trunk(self.num_layers, self.kernel_size, self.dtype, name="trunk")(x)
     h = conv.Conv1d(
       self.latent_dim, 3, causal=True, dtype=self.dtype, name="head"
-    )(nn.elu(x))
+    )(x)
     return h.astype(jnp.float32)
 
 
@@ -65,9 +96,7 @@ class SpectralDecoder(nn.Module):
     window = HOPS_PER_WINDOW * self.hop_samples
     bins = window // 2 + 1
     x = conv.Conv1d(self.dim, 7, causal=True, dtype=self.dtype, name="stem")(z)
-    for i in range(self.num_layers):
-      x = ResidualUnit(1, self.kernel_size, self.dtype, name=f"unit_{i}")(x)
-    x = nn.elu(x)
+    x = _Trunk(self.num_layers, self.kernel_size, self.dtype, name="trunk")(x)
     log_magnitude = conv.Conv1d(bins, 1, dtype=self.dtype, name="magnitude")(x)
     phase = conv.Conv1d(bins, 1, dtype=self.dtype, name="phase")(x)
     # Untrained, the output should be about as loud as speech.

@@ -134,7 +134,15 @@ def read_newest(workdir: str | pathlib.Path) -> tuple[int, dict[str, Any]]:
 def _read_tree(directory: pathlib.Path) -> dict[str, Any]:
   """Reads a saved state as nested dictionaries, whatever made it."""
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  with ocp.StandardCheckpointer() as checkpointer:
+  this = jax.process_index()
+  # Each process reads for itself: one may read alone, as process 0 does for
+  # the report, and must not wait for the others.
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=this,
+    active_processes={this},
+    barrier_sync_key_prefix=f"read_{this}",
+  )
+  with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
     metadata = checkpointer.metadata(directory).item_metadata
     if metadata is None:
       raise CorruptCheckpointError("its metadata cannot be read")

@@ -106,7 +106,8 @@ def fit(
     )
     if state is None:
       init = jax.jit(make_state, out_shardings=program.state_shardings)
-      state = init(first_batch, dict(frozen))
+      # From the host, where every process has its own copy of all of it.
+      state = init(first_batch, jax.device_get(dict(frozen)))
     writer = writers.MetricWriter(workdir, spec, start_step=int(state.step))
     try:
       return _run(config, state, program, feeds, mesh, checkpointer, writer)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,44 @@ def test_kill_and_run_again_gives_the_same_metrics(trained, tmp_path, reader):
   result = run(*flags)
   assert result.returncode == 0, result.stderr[-3000:]
   assert final_results(workdir) == final_results(trained[0])
+
+
+def test_two_processes_learn_what_one_does(trained, tmp_path):
+  """The same steps on the same batches, whoever reads which half of them."""
+  workdir, data = trained
+  with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    address = f"127.0.0.1:{probe.getsockname()[1]}"
+  both = tmp_path / "both"
+  processes = [
+    subprocess.Popen(
+      command(
+        data_flags(data),
+        f"--workdir={both}",
+        "--config.data.reader=array_record",
+        f"--coordinator={address}",
+        "--num_processes=2",
+        f"--process_id={process_id}",
+      ),
+      cwd=ROOT,
+      env=environment(),
+      stderr=(tmp_path / f"{process_id}.log").open("w"),
+    )
+    for process_id in range(2)
+  ]
+  statuses = [process.wait(timeout=600) for process in processes]
+  logs = [path.read_text()[-3000:] for path in tmp_path.glob("*.log")]
+  assert statuses == [0, 0], "\n".join(logs)
+  assert (both / "report.json").exists()
+  for of_both, of_one in zip(
+    final_results(both)[0], final_results(workdir)[0], strict=True
+  ):
+    assert of_both["step"] == of_one["step"]
+    for name, value in of_one.items():
+      if isinstance(value, float):
+        np.testing.assert_allclose(
+          of_both[name], value, rtol=2e-2, atol=2e-3, err_msg=name
+        )
 
 
 def test_evaluates_and_speaks(trained, prompt, tmp_path):
