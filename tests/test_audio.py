@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """AudioSpec arithmetic and reading of good and bad audio files."""
 
+import errno
+import pathlib
+
 import numpy as np
 import pytest
 import soundfile
@@ -78,11 +81,17 @@ def test_level_never_clips():
   assert np.abs(audio.level(click)).max() == pytest.approx(0.95)
 
 
-def test_a_wave_is_written_whole_or_not_at_all(tmp_path):
+def test_a_wave_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
   path = tmp_path / "a.wav"
   audio.write_wav(path, np.full(100, 0.5), SPEC)
   before = path.read_bytes()
-  with pytest.raises(TypeError):
-    audio.write_wav(path, np.array(["not", "audio"]), SPEC)
+
+  def fill_the_disk(file, *args, **kwargs):
+    pathlib.Path(file).write_bytes(b"RIFF")
+    raise OSError(errno.ENOSPC, "no space left")
+
+  monkeypatch.setattr(soundfile, "write", fill_the_disk)
+  with pytest.raises(OSError, match="no space left"):
+    audio.write_wav(path, np.zeros(100), SPEC)
   assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
   assert path.read_bytes() == before

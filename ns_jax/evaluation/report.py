@@ -124,5 +124,5 @@ def _markdown(section: Section) -> list[str]:
 def _cell(value: Any) -> str:
   if isinstance(value, float):
     return f"{value:.4g}"
-  text = str(value)
+  text = str(value).replace("|", "\\|")
   return f"[{text}]({text})" if text.endswith(".wav") else text

@@ -4,6 +4,7 @@
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -121,13 +122,26 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes JSON so that a killed process leaves the old file or the new."""
+  """Writes JSON so that a killed process leaves the old file or the new.
+
+  Numbers that are not finite become null: JSON has no word for them.
+  """
   unfinished = path.with_name(path.name + ".tmp")
   with unfinished.open("w") as file:
-    json.dump(value, file, indent=1)
+    json.dump(_finite_or_none(value), file, indent=1, allow_nan=False)
     file.flush()
     os.fsync(file.fileno())
   unfinished.rename(path)
+
+
+def _finite_or_none(value: Any) -> Any:
+  if isinstance(value, Mapping):
+    return {name: _finite_or_none(child) for name, child in value.items()}
+  if isinstance(value, list | tuple):
+    return [_finite_or_none(child) for child in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
 
 
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report says what was measured, also where nothing could be."""
+
+import json
+
+from ns_jax.evaluation import report
+from ns_jax.evaluation.contract import Section
+
+
+def test_report_is_json_and_tables(tmp_path):
+  section = Section(
+    title="Clips",
+    explanation="What is what.",
+    summary={"mel_db": 7.25, "f0_error_cents": float("nan")},
+    rows=[{"text": "this | that", "clip": "samples/a.wav", "mel_db": 7.25}],
+    pictures=["samples/a.png"],
+  )
+  path = report.write_report(
+    tmp_path, "run", {"clips": section}, {"speak": 3.0}
+  )
+
+  def refuse(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+  found = json.loads(
+    (tmp_path / "report.json").read_text(), parse_constant=refuse
+  )
+  assert found["clips"]["summary"] == {"mel_db": 7.25, "f0_error_cents": None}
+  assert found["clips"]["rows"] == section.rows
+  lines = path.read_text().splitlines()
+  assert lines[0] == "# run"
+  assert "| mel_db | 7.25 |" in lines and "| f0_error_cents | nan |" in lines
+  row = r"| this \| that | [samples/a.wav](samples/a.wav) | 7.25 |"
+  assert row in lines
+  assert "![samples/a.png](samples/a.png)" in lines
+  assert "| speak | 3 |" in lines
