@@ -59,7 +59,8 @@ def get_config(preset: str = "") -> ConfigDict:
       sum_over_time=False,
       log_floor=1e-4,
     ),
-    adversarial=dict(start_step=500, ramp_steps=200, num_clips=4),
+    # The discriminators triple the cost of a step: they come in at the end.
+    adversarial=dict(start_step=1500, ramp_steps=100, num_clips=4),
   )
   config.loss = dict(
     spectral_linear=0.1,
@@ -75,14 +76,14 @@ def get_config(preset: str = "") -> ConfigDict:
     schedule="cosine",
     warmup_steps=30,
     decay_rate=1.0,
-    decay_steps=1000,
+    decay_steps=1700,
     b1=0.9,
     b2=0.99,
     weight_decay=0.0,
     clip_norm=1.0,
   )
   config.train = dict(
-    num_steps=1000,
+    num_steps=1700,
     batch_size=16,
     log_every=25,
     eval_every=250,
@@ -138,7 +139,9 @@ def _full_size(config: ConfigDict) -> None:
     dead_threshold=2.0,
     dropout=0.5,
   )
-  config.model.adversarial.num_clips = None
+  config.model.adversarial.update(
+    start_step=1_000, ramp_steps=1_000, num_clips=None
+  )
   config.model.discriminators.update(
     wave_channels=(16, 64, 256, 1024, 1024),
     wave_groups=(4, 16, 64, 256),
