@@ -54,6 +54,7 @@ EXTRAS = {
     "pre-commit>=4.0",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.12",
   ],
 }

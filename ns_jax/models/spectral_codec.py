@@ -12,10 +12,18 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import PartitionSpec
 
 from ns_jax.array_types import Array
 from ns_jax.dsp import stft
 from ns_jax.nn import conv
+
+PARTITION_RULES = (
+  (
+    r"(encoder|decoder)/.*(stem|conv_\d+|pointwise_\d+)/kernel$",
+    PartitionSpec(None, None, "fsdp"),
+  ),
+)
 
 HOPS_PER_WINDOW = 4
 _SQUARED_HANN_SUM = 1.5  # of Hann windows at a quarter's distance

@@ -16,11 +16,10 @@ from ns_jax.training import optim
 from ns_jax.training.stage import Player, Stage
 
 FEATURES = ("wav",)
-PARTITION_RULES = (
-  *codec_lib.PARTITION_RULES,
-  *discriminators_lib.PARTITION_RULES,
-  *quantizer.PARTITION_RULES,
-)
+_CODEC_RULES = {
+  "waveform": codec_lib.PARTITION_RULES,
+  "spectral": spectral_codec.PARTITION_RULES,
+}
 
 AnyCodec = codec_training.AnyCodec
 
@@ -90,5 +89,9 @@ def build(config: ConfigDict) -> Stage:
     eval_fn=trainer.evaluate,
     sample_fn=trainer.sample,
     ema_decay={"gen": config.ema_decay},
-    partition_rules=PARTITION_RULES,
+    partition_rules=(
+      *_CODEC_RULES[config.model.codec.architecture],
+      *discriminators_lib.PARTITION_RULES,
+      *quantizer.PARTITION_RULES,
+    ),
   )
