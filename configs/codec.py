@@ -91,7 +91,10 @@ def get_config(preset: str = "") -> ConfigDict:
     keep=2,
   )
   config.eval = dict(
-    num_batches=4, num_clips=8, evaluators=("losses", "reconstruction")
+    batch_size=16,
+    num_batches=3,
+    num_clips=8,
+    evaluators=("losses", "reconstruction"),
   )
   PRESETS[preset](config)
   return config
@@ -127,7 +130,7 @@ def _tiny(config: ConfigDict) -> None:
   config.train.update(
     num_steps=8, batch_size=4, log_every=2, eval_every=4, save_every=4
   )
-  config.eval.update(num_batches=1, num_clips=2)
+  config.eval.update(batch_size=4, num_batches=1, num_clips=2)
 
 
 def _full_size(config: ConfigDict) -> None:
@@ -160,7 +163,7 @@ def _full_size(config: ConfigDict) -> None:
     clip_norm=None,
   )
   config.train.update(log_every=100, eval_every=5_000, save_every=5_000, keep=3)
-  config.eval.num_batches = 50
+  config.eval.update(batch_size=48, num_batches=50)
 
 
 def _small(config: ConfigDict) -> None:
@@ -168,6 +171,8 @@ def _small(config: ConfigDict) -> None:
   config.dtype = "bfloat16"
   config.ema_decay = 0.999
   config.model.codec = _waveform_codec(channels=28, latent_dim=128)
+  # Its batches hold few frames for so many codes.
+  config.model.quantizer.dead_threshold = 0.5
   config.loss.update(
     spectral_linear=0.2,
     spectral_log=0.02,

@@ -35,9 +35,14 @@ def get_config(preset: str = "") -> ConfigDict:
     max_frames=272,
     max_phonemes=40,
   )
-  # The codec is trained on the same records.
-  for field in ("corpus", "corpus_size", "dir", "reader"):
-    config.codec.data[field] = config["data"].get_ref(field)
+  # The codec is trained on the same records and devices.
+  for section, fields in {
+    "audio": config.audio,
+    "mesh": config.mesh,
+    "data": ("corpus", "corpus_size", "dir", "reader"),
+  }.items():
+    for field in fields:
+      config.codec[section][field] = config[section].get_ref(field)
   transformer = dict(
     num_layers=3,
     num_heads=2,
@@ -118,7 +123,8 @@ def get_config(preset: str = "") -> ConfigDict:
     keep=2,
   )
   config.eval = dict(
-    num_batches=4,
+    batch_size=16,
+    num_batches=3,
     num_clips=8,
     evaluators=("losses", "reconstruction", "synthesis"),
   )
@@ -149,7 +155,7 @@ def _tiny(config: ConfigDict) -> None:
   config.train.update(
     num_steps=8, batch_size=4, log_every=2, eval_every=4, save_every=4
   )
-  config.eval.update(num_batches=1, num_clips=2)
+  config.eval.update(batch_size=4, num_batches=1, num_clips=2)
   config.sample.steps = 4
   config.preview.steps = 4
 
@@ -194,13 +200,13 @@ def _full_size(config: ConfigDict) -> None:
   )
   config.train.update(
     num_steps=300_000,
-    batch_size=60,
+    batch_size=64,
     log_every=100,
     eval_every=5_000,
     save_every=5_000,
     keep=3,
   )
-  config.eval.update(num_batches=50, num_clips=50)
+  config.eval.update(batch_size=48, num_batches=50, num_clips=50)
   for section in (config.sample, config.preview):
     section.temperature = 1.44  # 1.2 squared
 

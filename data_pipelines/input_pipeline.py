@@ -113,8 +113,8 @@ def make_batches(
   Raises:
     UserError: no such records, field or reader; sizes that do not fit.
   """
-  if reader not in _READERS:
-    raise UserError(f"no reader '{reader}'; choose of {list(_READERS)}")
+  if reader not in READERS:
+    raise UserError(f"no reader '{reader}'; choose of {list(READERS)}")
   if batch_size % process_count:
     raise UserError(
       f"batch_size {batch_size} does not divide over {process_count} processes"
@@ -137,7 +137,7 @@ def make_batches(
 
   num_rows = batch_size // process_count
   rows = _Rows(example_at, batch_size, process_index * num_rows, num_rows)
-  return _READERS[reader](rows, start_step, num_steps)
+  return READERS[reader](rows, start_step, num_steps)
 
 
 def _array_record(
@@ -195,4 +195,4 @@ def _tf_data(
     yield {name: value.numpy() for name, value in batch.items()}
 
 
-_READERS = {"tf_data": _tf_data, "array_record": _array_record}
+READERS = {"tf_data": _tf_data, "array_record": _array_record}

@@ -2,6 +2,7 @@
 """The one description of our audio, and reading and writing of wave files."""
 
 import dataclasses
+import io
 import pathlib
 
 import numpy as np
@@ -93,16 +94,19 @@ def write_wav(
 
   The file appears, or replaces an older one, when it is whole.
   """
+  # By way of memory: libsndfile does not say what was wrong with a disk.
+  content = io.BytesIO()
+  soundfile.write(
+    content,
+    np.clip(wav, -1.0, 1.0),
+    spec.sample_rate_hz,
+    subtype="PCM_16",
+    format="WAV",
+  )
   path = pathlib.Path(path)
   unfinished = path.with_name(f"{path.name}.part")
   try:
-    soundfile.write(
-      unfinished,
-      np.clip(wav, -1.0, 1.0),
-      spec.sample_rate_hz,
-      subtype="PCM_16",
-      format="WAV",
-    )
+    unfinished.write_bytes(content.getvalue())
     unfinished.replace(path)
   finally:
     unfinished.unlink(missing_ok=True)

@@ -58,6 +58,12 @@ def run(argv: Sequence[str]) -> None:
     raise UserError(
       "--config is missing; for the demo: --config=configs/ns2.py"
     )
+  if _MODE.value != "synthesize" and any(
+    flag.value is not None for flag in (_TEXT, _PROMPT, _OUT)
+  ):
+    raise UserError(
+      "--text, --prompt and --out are for speaking: add --mode=synthesize"
+    )
   _start_distributed()
   if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # A run that goes on after a stop does not compile again.
@@ -67,17 +73,18 @@ def run(argv: Sequence[str]) -> None:
   from ns_jax.apps import jobs
 
   config = _CONFIG.value
-  workdir = _WORKDIR.value or os.path.join(
-    "runs", f"{config.stage}-{config.preset or 'demo'}"
+  workdir = os.path.expanduser(
+    _WORKDIR.value or f"runs/{config.stage}-{config.preset or 'demo'}"
   )
   if _MODE.value == "train":
     jobs.train(config, workdir)
   elif _MODE.value == "evaluate":
     jobs.evaluate(config, workdir)
   else:
-    jobs.synthesize(
-      config, workdir, text=_TEXT.value, prompt=_PROMPT.value, out=_OUT.value
+    prompt, out = (
+      flag.value and os.path.expanduser(flag.value) for flag in (_PROMPT, _OUT)
     )
+    jobs.synthesize(config, workdir, text=_TEXT.value, prompt=prompt, out=out)
 
 
 def _start_distributed() -> None:
@@ -114,8 +121,7 @@ def _guarded(argv: Sequence[str]) -> int:
     return 2
   except KeyboardInterrupt:
     print(
-      "ns_jax: stopped; the same command goes on from the last checkpoint",
-      file=sys.stderr,
+      "ns_jax: stopped; the same command goes on where it can", file=sys.stderr
     )
     return 130
   except OSError as error:
@@ -133,10 +139,13 @@ def _guarded(argv: Sequence[str]) -> int:
 def _parse_flags(argv: list[str]) -> list[str]:
   """Parses flags and the config; a mistake in them is one line too."""
   try:
-    return app.parse_flags_with_usage(argv)
+    rest = app.parse_flags_with_usage(argv)
+    if _CONFIG.value is not None:
+      _CONFIG.value.lock()  # a file that could not be read fails at first use
+    return rest
   except UserError as error:
     message = str(error)
-  except (AttributeError, KeyError, TypeError, FileNotFoundError) as error:
+  except (AttributeError, KeyError, TypeError, OSError) as error:
     # What ml_collections raises for mistyped fields, values and files.
     message = f"--config: {error.args[-1] if error.args else error}"
   print(f"ns_jax: error: {' '.join(message.split())}", file=sys.stderr)

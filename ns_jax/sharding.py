@@ -85,10 +85,23 @@ def tree_shardings(tree: Any, mesh: Mesh, rules: Rules) -> Any:
     name = jax.tree_util.keystr(path, simple=True, separator="/")
     for pattern, spec in rules:
       if re.search(pattern, name):
-        return NamedSharding(mesh, spec)
+        return NamedSharding(mesh, _where_it_divides(spec, leaf.shape, mesh))
     return NamedSharding(mesh, _fsdp_spec(leaf, mesh.shape["fsdp"]))
 
   return jax.tree_util.tree_map_with_path(sharding, tree)
+
+
+def _where_it_divides(
+  spec: PartitionSpec, shape: Sequence[int], mesh: Mesh
+) -> PartitionSpec:
+  """Leaves out mesh axes that do not divide the array's axis."""
+  sizes = [mesh.shape[axis] if axis else 1 for axis in spec]
+  return PartitionSpec(
+    *(
+      axis if size % parts == 0 else None
+      for axis, size, parts in zip(spec, shape, sizes, strict=False)
+    )
+  )
 
 
 def _fsdp_spec(leaf: Any, fsdp_size: int) -> PartitionSpec:

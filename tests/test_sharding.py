@@ -49,6 +49,16 @@ def test_first_rule_wins_then_fsdp_then_replicated():
     assert shardings[name].spec == P()
 
 
+def test_rules_split_only_what_divides():
+  mesh = sharding.make_mesh(dict(data=1, fsdp=4, tensor=2))
+  tree = {"kernel": jnp.zeros((6, 10)), "wide": {"kernel": jnp.zeros((6, 8))}}
+  shardings = sharding.tree_shardings(
+    tree, mesh, ((r"kernel$", P("tensor", "fsdp")),)
+  )
+  assert shardings["kernel"].spec == P("tensor", None)
+  assert shardings["wide"]["kernel"].spec == P("tensor", "fsdp")
+
+
 def test_global_batch_keeps_rows_in_order():
   mesh = sharding.make_mesh(dict(data=4, fsdp=2, tensor=1))
   host = {"x": np.arange(32, dtype=np.float32).reshape(16, 2)}

@@ -5,6 +5,7 @@ The codec is a function handed in, so nothing here knows a model. Latents are
 normalised with the statistics before diffusion (NaturalSpeech 2, Sec. 3.2).
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Iterator
@@ -18,10 +19,10 @@ from data_pipelines.records import Records
 from ns_jax import audio
 
 STATS_FILE = "latent_stats.json"
+_LEAST_STD = 1e-3  # of the widest channel's
 
-# (wav [B, S] float32, num_samples [B] int32)
-#   -> (codes [B, T, Q] integers, latents [B, T, D] float)
-EncodeFn = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+# wav [B, S] float32 -> (codes [B, T, Q] integers, latents [B, T, D] float)
+EncodeFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def add_codes(
@@ -54,9 +55,13 @@ def add_codes(
   info = tfds.builder_from_directory(records_dir).info
   stats = _LatentStats()
 
+  # Called by `encode` alone, so that nothing is read where all is done.
+  longest_samples = functools.cache(
+    lambda: _longest_samples(records_dir, list(info.splits), spec)
+  )
+
   def encode(split: str) -> Iterator[Record]:
-    # Opened here, not above, so that nothing is read where all is done.
-    size = _longest_samples(records_dir, list(info.splits), spec)
+    size = longest_samples()
     records = Records(records_dir, split)
     for first in range(0, len(records), batch_size):
       count = min(batch_size, len(records) - first)
@@ -110,11 +115,13 @@ class _LatentStats:
   def write(self, path: pathlib.Path, codec_id: str) -> None:
     mean = self._sum / self._frames
     variance = self._square_sum / self._frames - np.square(mean)
+    std = np.sqrt(np.maximum(variance, 0.0))
     stats = {
       "codec_id": codec_id,
       "frames": self._frames,
       "mean": mean.tolist(),
-      "std": np.sqrt(np.maximum(variance, 0.0)).tolist(),
+      # A channel the codec does not use must not be blown up.
+      "std": np.maximum(std, _LEAST_STD * std.max()).tolist(),
     }
     path.write_text(json.dumps(stats, indent=1))
 
@@ -123,11 +130,9 @@ def _encode(
   batch: list[Record], encode_fn: EncodeFn, size: int, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
   wav = np.zeros((batch_size, size), np.float32)
-  num_samples = np.zeros(batch_size, np.int32)
   for row, record in enumerate(batch):
-    num_samples[row] = len(record["wav"])
-    wav[row, : num_samples[row]] = audio.from_int16(record["wav"])
-  codes, latents = encode_fn(wav, num_samples)
+    wav[row, : len(record["wav"])] = audio.from_int16(record["wav"])
+  codes, latents = encode_fn(wav)
   return np.asarray(codes), np.asarray(latents)
 
 

@@ -6,8 +6,10 @@ disk for its own result first.
 """
 
 import contextlib
+import dataclasses
 import functools
 import logging
+import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -17,21 +19,20 @@ import jax
 from jax.experimental import multihost_utils
 
 from data_pipelines import builder, examples, input_pipeline, records
-from data_pipelines.corpora import demo
 from data_pipelines.features import codes
 from ns_jax import audio, evaluation, sharding, stages
+from ns_jax.apps import checks
 from ns_jax.errors import UserError
 from ns_jax.evaluation import report
 from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference import restore
 from ns_jax.inference.codec import SpeechCodec
+from ns_jax.inference.restore import Weights
 from ns_jax.inference.synthesize import Synthesizer, Utterance
 from ns_jax.text.frontend import Frontend
-from ns_jax.training import loop, workdir, writers
+from ns_jax.training import checkpoint, loop, workdir, writers
 
 _logger = logging.getLogger(__name__)
-
-_CORPORA = {"demo": demo.corpus}
 
 
 def train(config: Any, path: str | pathlib.Path) -> None:
@@ -42,9 +43,13 @@ def train(config: Any, path: str | pathlib.Path) -> None:
     path: workdir; made if missing, continued if it holds the same run.
 
   Raises:
-    UserError: the workdir cannot be used, or training diverged.
+    UserError: the config or the workdir cannot be used, or training diverged.
   """
   run_dir = pathlib.Path(path).absolute()
+  if _given_codec(config):
+    # The run is self-contained: it says what codec it stands on.
+    config.codec = workdir.read_config(_given_codec(config))
+  checks.check(config)
   with _locked(run_dir):
     _train(config, run_dir)
 
@@ -52,19 +57,26 @@ def train(config: Any, path: str | pathlib.Path) -> None:
 def evaluate(config: Any, path: str | pathlib.Path) -> None:
   """Measures the newest checkpoint of a run again and rewrites its report.
 
+  Args:
+    config: its sections eval and sample choose how; the rest must be the run's.
+    path: workdir of the run.
+
   Raises:
     UserError: the workdir holds no trained run of this config.
   """
   run_dir = pathlib.Path(path).absolute()
-  workdir.read_config(run_dir)
+  saved = workdir.read_config(run_dir)
+  if "codec" in saved and "codec" in config:
+    config.codec = saved.codec
+  checks.check(config)
   with _locked(run_dir):
     workdir.open_workdir(run_dir, config)
     clock = _Stopwatch()
+    weights = dataclasses.replace(restore.restore(run_dir), config=config)
     records_dir = _prepare(config)
     if "frozen" in config:
-      codec = SpeechCodec.from_workdir(_codec_dir(config, run_dir))
-      records_dir = _add_codes(config, records_dir, codec)
-    _report(config, run_dir, records_dir, clock)
+      records_dir = _add_codes(config, records_dir, SpeechCodec.of(weights))
+    _report(weights, run_dir, records_dir, clock)
 
 
 def synthesize(
@@ -89,9 +101,7 @@ def synthesize(
   """
   if text is None or prompt is None or out is None:
     raise UserError("--mode=synthesize needs --text, --prompt and --out")
-  target = pathlib.Path(out)
-  if not target.absolute().parent.is_dir():
-    raise UserError(f"{target}: its folder does not exist; make it first")
+  target = _writable_wave(out)
   phonemes = Frontend().ids(text)
   weights = restore.restore(path)
   if "sample" not in config or "sample" not in weights.config:
@@ -110,67 +120,88 @@ def synthesize(
   )
 
 
+def _writable_wave(out: str) -> pathlib.Path:
+  """Checks what can be known before the work is done."""
+  target = pathlib.Path(out).absolute()
+  if target.suffix != ".wav":
+    raise UserError(f"{out}: is no .wav; give --out a name that ends so")
+  if target.is_dir():
+    raise UserError(f"{out}: is a folder; give --out a file in it")
+  if not target.parent.is_dir():
+    raise UserError(f"{out}: its folder does not exist; make it first")
+  if not os.access(target.parent, os.W_OK):
+    raise UserError(f"{out}: its folder cannot be written to; choose another")
+  return target
+
+
 def _train(config: Any, run_dir: pathlib.Path) -> None:
-  if "frozen" in config and config.frozen.codec:
-    # The run is self-contained: it says what codec it stands on.
-    config.codec = workdir.read_config(config.frozen.codec)
   _first_process_first(
     lambda: workdir.open_workdir(run_dir, config), f"workdir {config.stage}"
   )
-  report_path = run_dir / report.REPORT_MARKDOWN
-  if _is_finished(config, run_dir):
-    _logger.info("%s is finished; its results: %s", run_dir, report_path)
+  if report.reported_step(run_dir) == config.train.num_steps:
+    path = run_dir / report.REPORT_MARKDOWN
+    _logger.info("%s is finished; its results: %s", run_dir, path)
     return
   clock = _Stopwatch()
   with clock("corpus"):
     records_dir = _prepare(config)
   frozen: dict[str, Any] = {}
   if "frozen" in config:
-    codec_dir = _codec_dir(config, run_dir)
-    if not config.frozen.codec:
-      with clock("codec"):
-        _train(config.codec, codec_dir)
-    codec = SpeechCodec.from_workdir(codec_dir)
+    codec = _codec(config, run_dir, clock)
     with clock("codes"):
       records_dir = _add_codes(config, records_dir, codec)
     frozen["codec"] = codec.frozen(*codes.read_latent_stats(records_dir))
   _logger.info("training %s in %s", config.stage, run_dir)
   stage = stages.build(config)
   mesh = sharding.make_mesh(config.mesh)
+  share = dict(
+    process_index=jax.process_index(), process_count=jax.process_count()
+  )
+  read = _reader(config, stage, records_dir)
   feeds = loop.Feeds(
-    train=functools.partial(_batches, config, stage, records_dir, "train"),
-    valid=functools.partial(_batches, config, stage, records_dir, "valid"),
+    train=lambda step: read(
+      "train", batch_size=config.train.batch_size, start_step=step, **share
+    ),
+    valid=lambda: read("valid", **_one_pass(config), **share),
   )
   with clock(config.stage), jax.set_mesh(mesh):
     loop.fit(config, stage, feeds, run_dir, mesh=mesh, frozen=frozen)
-  if jax.process_index() == 0:
-    _report(config, run_dir, records_dir, clock)
-  _wait_for_all("report")
+  _report(restore.restore(run_dir), run_dir, records_dir, clock)
+
+
+def _given_codec(config: Any) -> str:
+  """The codec workdir that was asked for, or ""."""
+  given = config.frozen.codec if "frozen" in config else ""
+  return os.path.expanduser(given)
 
 
 def _codec_dir(config: Any, run_dir: pathlib.Path) -> pathlib.Path:
   """The workdir of the codec this run stands on."""
-  given = config.frozen.codec
-  return pathlib.Path(given).absolute() if given else run_dir / "codec"
+  return pathlib.Path(_given_codec(config) or run_dir / "codec").absolute()
 
 
-def _is_finished(config: Any, run_dir: pathlib.Path) -> bool:
-  """True if the report was written after the last step of this config."""
-  steps = [r["step"] for r in writers.read_metrics(run_dir)]
-  has_report = (run_dir / workdir.REPORT_FILE).exists()
-  return has_report and max(steps, default=0) >= config.train.num_steps
+def _codec(
+  config: Any, run_dir: pathlib.Path, clock: "_Stopwatch"
+) -> SpeechCodec:
+  """The codec this run stands on: once it has one, always the same."""
+  given = _given_codec(config)
+  if checkpoint.exists(run_dir):
+    codec = SpeechCodec.of(restore.restore(run_dir))
+    if given and SpeechCodec.from_workdir(given).codec_id != codec.codec_id:
+      raise UserError(
+        f"{run_dir}: was trained on another codec than that of {given}; "
+        "give --workdir another folder"
+      )
+    return codec
+  if not given:
+    with clock("codec"):
+      _train(config.codec, _codec_dir(config, run_dir))
+  return SpeechCodec.from_workdir(_codec_dir(config, run_dir))
 
 
 def _prepare(config: Any) -> pathlib.Path:
   """Builds the corpus unless it stands; returns its records' folder."""
-  if config.data.corpus not in _CORPORA:
-    raise UserError(
-      f"config.data.corpus={config.data.corpus!r} is unknown; "
-      f"use one of {', '.join(_CORPORA)}"
-    )
-  corpus = _CORPORA[config.data.corpus](
-    config.data.corpus_size, audio.AudioSpec(**config.audio)
-  )
+  corpus = checks.find_corpus(config)
   return _first_process_first(
     lambda: builder.prepare(corpus, config.data.dir), "corpus"
   )
@@ -183,7 +214,7 @@ def _add_codes(
   return _first_process_first(
     lambda: codes.add_codes(
       records_dir,
-      lambda wav, num_samples: codec.encode(wav),
+      codec.encode,
       codec.codec_id,
       spec=audio.AudioSpec(**config.audio),
     ),
@@ -204,62 +235,58 @@ def _first_process_first(
   return result
 
 
-def _batches(
-  config: Any,
-  stage: Any,
-  records_dir: pathlib.Path,
-  split: str,
-  start_step: int | None = None,
-) -> Iterator[Any]:
-  """Endless shuffled batches from `start_step`, or one pass in order."""
-  one_pass = start_step is None
-  return input_pipeline.make_batches(
+def _reader(config: Any, stage: Any, records_dir: pathlib.Path) -> Callable:
+  """Batches of a split, by name; see `input_pipeline.make_batches`."""
+  return functools.partial(
+    input_pipeline.make_batches,
     records_dir,
-    split,
     reader=config.data.reader,
     example_fn=examples.make_example_fn(
       config.data, stage.features, audio.AudioSpec(**config.audio)
     ),
     features=stage.features,
-    batch_size=config.train.batch_size,
     seed=config.seed,
-    start_step=0 if one_pass else start_step,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-    shuffle=not one_pass,
-    num_epochs=1 if one_pass else None,
   )
 
 
+def _one_pass(config: Any) -> dict[str, Any]:
+  """How held-out splits are read."""
+  return dict(batch_size=config.eval.batch_size, shuffle=False, num_epochs=1)
+
+
 def _report(
-  config: Any,
+  weights: Weights,
   run_dir: pathlib.Path,
   records_dir: pathlib.Path,
   clock: "_Stopwatch",
 ) -> None:
-  """Runs the config's evaluators and writes report.md and report.json."""
-  sections: dict[str, Section] = {}
-  if "frozen" in config:
-    codec_dir = _codec_dir(config, run_dir)
-    sections["codec learning"] = report.learning_section(codec_dir, run_dir)
-  sections["learning"] = report.learning_section(run_dir, run_dir)
-  weights = restore.restore(run_dir)
-  stage = stages.build(config)
-  with clock("evaluation"):
+  """Runs the config's evaluators on process 0 and writes the report."""
+  if jax.process_index() == 0:
+    config = weights.config
+    sections: dict[str, Section] = {}
+    read = _reader(config, stages.build(config), records_dir)
     context = Context(
       weights=weights,
       spec=audio.AudioSpec(**config.audio),
       run_dir=run_dir,
       test_records=records.Records(records_dir, "test"),
-      test_batches=functools.partial(
-        _batches, config, stage, records_dir, "test"
-      ),
+      test_batches=lambda: read("test", **_one_pass(config)),
     )
-    for name in config.eval.evaluators:
-      sections[name] = evaluation.find(name)(context)
-  title = f"{config.stage} {config.preset or 'demo'}, step {weights.step}"
-  path = report.write_report(run_dir, title, sections, clock.seconds)
-  _logger.info("finished; report: %s", path)
+    with clock("evaluation"):
+      for name in reversed(config.eval.evaluators):
+        sections[name] = evaluation.find(name)(context)
+    sections["learning"] = report.learning_section(run_dir, run_dir)
+    if "frozen" in config:
+      codec_dir = _codec_dir(config, run_dir)
+      if (codec_dir / writers.METRICS_FILE).exists():
+        learning = report.learning_section(codec_dir, run_dir)
+        sections["codec learning"] = learning
+    title = f"{config.stage} {config.preset or 'demo'}"
+    path = report.write_report(
+      run_dir, title, weights.step, sections, clock.seconds
+    )
+    _logger.info("finished; report: %s", path)
+  _wait_for_all("report")
 
 
 @contextlib.contextmanager

@@ -73,7 +73,7 @@ def integrate(
     x_init: [B, ...] at times[0].
     key: typed key, for the stochastic steppers.
     times: [S + 1] float.
-    stepper: see STEPPERS.
+    stepper: see SOLVERS.
 
   Returns:
     [B, ...] at times[-1].

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waves, log-mels and pitch of clips, as the evaluators compare them."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +15,17 @@ from ns_jax.dsp import mel
 _PAD_FRAMES = 160  # clips are padded to multiples, so few shapes are compiled
 
 _log_mel = jax.jit(mel.log_mel, static_argnums=1)
+
+
+def in_turn(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+  """One record of each speaker, then the next of each, and so on."""
+  by_speaker: dict[str, list[Mapping[str, Any]]] = {}
+  for record in records:
+    by_speaker.setdefault(record["speaker"], []).append(record)
+  turns = itertools.zip_longest(
+    *(by_speaker[name] for name in sorted(by_speaker))
+  )
+  return [record for turn in turns for record in turn if record is not None]
 
 
 def log_mel(wav: np.ndarray, spec: AudioSpec) -> np.ndarray:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from ns_jax import audio, figures
 from ns_jax.audio import AudioSpec
 from ns_jax.inference.restore import Weights
 
@@ -24,12 +26,21 @@ class Context:
   test_records: Iterable[Mapping[str, Any]]  # schema: data_pipelines/schema.py
   test_batches: Callable[[], Iterator[Mapping[str, np.ndarray]]]
 
-  @property
-  def samples_dir(self) -> pathlib.Path:
-    """Where evaluators put waves and pictures; made on first use."""
-    path = self.run_dir / SAMPLES_DIR
-    path.mkdir(exist_ok=True)
+  def save_wav(self, name: str, wav: np.ndarray) -> str:
+    """Writes [S] float32 as a sample; returns its path in the workdir."""
+    path = self._sample(f"{name}.wav")
+    audio.write_wav(self.run_dir / path, wav, self.spec)
     return path
+
+  def save_figure(self, name: str, figure: Figure) -> str:
+    """Writes a picture among the samples; returns its path in the workdir."""
+    path = self._sample(f"{name}.png")
+    figures.save_figure(self.run_dir / path, figure)
+    return path
+
+  def _sample(self, name: str) -> str:
+    (self.run_dir / SAMPLES_DIR).mkdir(exist_ok=True)
+    return f"{SAMPLES_DIR}/{name}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The codec on unseen speakers: recordings through encoder, codes, decoder."""
 
-import itertools
-
 import numpy as np
 import tqdm
 
-from ns_jax import audio, figures
+from ns_jax import figures
 from ns_jax.evaluation import audio_metrics, clips
-from ns_jax.evaluation.contract import SAMPLES_DIR, Context, Section
+from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference.codec import SpeechCodec
 
 
@@ -16,7 +14,7 @@ def evaluate(context: Context) -> Section:
   """Encodes and decodes test recordings and compares them."""
   codec = SpeechCodec.of(context.weights)
   num_clips = context.weights.config.eval.num_clips
-  records = list(itertools.islice(context.test_records, num_clips))
+  records = clips.in_turn(context.test_records)[:num_clips]
   rows, pictures = [], []
   for record in tqdm.tqdm(records, desc="reconstruct", unit="clip"):
     wav = clips.reference_wav(record)
@@ -28,13 +26,11 @@ def evaluate(context: Context) -> Section:
       ),
     }
     reference_mel, decoded_mel = mels.values()
-    stem = context.samples_dir / record["id"]
-    audio.write_wav(f"{stem}.recording.wav", wav, context.spec)
-    audio.write_wav(f"{stem}.codec.wav", decoded, context.spec)
+    name = record["id"]
     rows.append(
       {
-        "clip": f"{SAMPLES_DIR}/{record['id']}.codec.wav",
-        "recording": f"{SAMPLES_DIR}/{record['id']}.recording.wav",
+        "clip": context.save_wav(f"{name}.codec", decoded),
+        "recording": context.save_wav(f"{name}.recording", wav),
         "mel_distance_db": audio_metrics.log_mel_distance_db(
           decoded_mel, reference_mel
         ),
@@ -42,10 +38,8 @@ def evaluate(context: Context) -> Section:
       }
     )
     if len(pictures) < 2:
-      name = f"{SAMPLES_DIR}/{record['id']}.codec.png"
       figure = figures.speech_figure(mels, context.spec)
-      figures.save_figure(context.run_dir / name, figure)
-      pictures.append(name)
+      pictures.append(context.save_figure(f"{name}.codec", figure))
   return Section(
     title="Codec: recordings of unseen speakers, encoded and decoded",
     explanation=(

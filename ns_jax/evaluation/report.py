@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """report.json and report.md: what a run learned, and where to hear it."""
 
+import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -68,9 +69,16 @@ def _save_curves(path: pathlib.Path, held_out: Sequence[Mapping]) -> None:
   figures.save_figure(path, figure)
 
 
+def reported_step(run_dir: pathlib.Path) -> int | None:
+  """The step a run's report is of; None without a report."""
+  path = run_dir / workdir.REPORT_FILE
+  return json.loads(path.read_text())["step"] if path.exists() else None
+
+
 def write_report(
   run_dir: pathlib.Path,
   title: str,
+  step: int,
   sections: Mapping[str, Section],
   timing: Mapping[str, float],
 ) -> pathlib.Path:
@@ -78,14 +86,15 @@ def write_report(
 
   Args:
     run_dir: the run's folder.
-    title: first line of the report.
+    title: what was trained.
+    step: how far.
     sections: name -> what was found.
     timing: name -> seconds; differs from run to run.
 
   Returns:
     Path of report.md.
   """
-  lines = [f"# {title}", ""]
+  lines = [f"# {title}, step {step}", ""]
   for section in sections.values():
     lines += _markdown(section)
   lines += ["## Time", "", "| part | seconds |", "|---|--:|"]
@@ -97,7 +106,8 @@ def write_report(
     for name, section in sections.items()
   }
   workdir.write_json(
-    run_dir / workdir.REPORT_FILE, {**report, "timing": dict(timing)}
+    run_dir / workdir.REPORT_FILE,
+    {"step": step, **report, "timing": dict(timing)},
   )
   return path
 

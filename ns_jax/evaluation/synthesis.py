@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from ns_jax import audio, figures
+from ns_jax import figures
+from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips, prosody
-from ns_jax.evaluation.contract import SAMPLES_DIR, Context, Section
+from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference.synthesize import Speech, Synthesizer, Utterance
 from ns_jax.text import symbols
 
@@ -93,28 +94,34 @@ def choose_trials(
     (target, prompt of the same speaker, prompt of another speaker) each; a
     prompt never says the target's sentence.
   """
-  by_speaker: dict[str, list] = {}
-  for record in records:
-    by_speaker.setdefault(record["speaker"], []).append(record)
-  speakers = sorted(by_speaker)
+  order = clips.in_turn(records)
+  speakers = sorted({record["speaker"] for record in order})
+  if len(speakers) < 2:
+    raise UserError(
+      "config.eval.evaluators: 'synthesis' compares voices and needs two test "
+      "speakers; leave it out"
+    )
+  own: dict[str, list] = {name: [] for name in speakers}
+  for record in order:
+    own[record["speaker"]].append(record)
   trials = []
-  longest = max(len(spoken) for spoken in by_speaker.values())
-  for turn in range(longest):
-    for i, speaker in enumerate(speakers):
-      own = by_speaker[speaker]
-      step = 1 + turn % (len(speakers) - 1)
-      foreign = by_speaker[speakers[(i + step) % len(speakers)]]
-      if turn >= len(own) or len(trials) >= count:
-        continue
-      target = own[turn]
-      trials.append((target, _prompt(own, target), _prompt(foreign, target)))
-  return trials
+  for i, target in enumerate(order):
+    away = 1 + i // len(speakers) % (len(speakers) - 1)
+    place = speakers.index(target["speaker"]) + away
+    foreign = own[speakers[place % len(speakers)]]
+    prompt, other = (
+      _prompt(own[target["speaker"]], target),
+      _prompt(foreign, target),
+    )
+    if prompt and other:
+      trials.append((target, prompt, other))
+  return trials[:count]
 
 
-def _prompt(spoken: Sequence[Mapping], target: Mapping) -> Mapping:
-  """The longest recording among `spoken` of another sentence."""
+def _prompt(spoken: Sequence[Mapping], target: Mapping) -> Mapping | None:
+  """The longest recording among `spoken` of another sentence, if any."""
   others = [record for record in spoken if record["text"] != target["text"]]
-  return max(others, key=lambda record: len(record["wav"]))
+  return max(others, key=lambda record: len(record["wav"]), default=None)
 
 
 def _speak(
@@ -143,24 +150,17 @@ def _compare(
     for name, speech in speeches.items()
   }
   reference = clips.log_mel(clips.reference_wav(target), context.spec)
-  files = {"clip": "own timing", "other_voice": "other prompt"}
-  names = {
-    column: f"{SAMPLES_DIR}/{target['id']}.{column}.wav" for column in files
-  }
-  for column, name in names.items():
-    audio.write_wav(
-      context.run_dir / name, speeches[files[column]].wav, context.spec
-    )
-  prompt_name = f"{SAMPLES_DIR}/{target['id']}.prompt.wav"
-  audio.write_wav(
-    context.run_dir / prompt_name, clips.reference_wav(prompt), context.spec
-  )
+  names = {}
+  for kind, speech in speeches.items():
+    column = kind.replace(" ", "_")
+    names[column] = context.save_wav(f"{target['id']}.{column}", speech.wav)
+  prompt_wav = clips.reference_wav(prompt)
+  names["prompt"] = context.save_wav(f"{target['id']}.prompt", prompt_wav)
   predicted = speeches["own timing"].durations
   return {
     "text": target["text"],
     "speaker": target["speaker"],
     **names,
-    "prompt": prompt_name,
     "mel_db_right_prompt": audio_metrics.log_mel_distance_db(
       mels["right prompt"], reference
     ),
@@ -196,6 +196,4 @@ def _draw(
     f0_hz=f0_hz,
     phonemes={name: (marks, durations[name]) for name in wavs},
   )
-  name = f"{SAMPLES_DIR}/{target['id']}.png"
-  figures.save_figure(context.run_dir / name, figure)
-  return name
+  return context.save_figure(target["id"], figure)

@@ -52,11 +52,16 @@ class SampleOptions:
   guidance: float  # weight of classifier-free guidance, 0: off
 
   def __post_init__(self) -> None:
-    """Checks the solver's name."""
+    """Checks the values."""
     if self.solver not in samplers.SOLVERS:
       raise UserError(
         f"config.sample.solver={self.solver!r} is unknown; "
         f"use one of {', '.join(samplers.SOLVERS)}"
+      )
+    if self.steps < 1 or self.temperature <= 0.0:
+      raise UserError(
+        f"config.sample.steps={self.steps} and temperature={self.temperature}: "
+        "both must be above 0"
       )
 
 

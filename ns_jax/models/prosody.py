@@ -18,6 +18,7 @@ from ns_jax.nn import attention, conv
 
 BLOCK_LAYERS = 3
 MIN_F0_HZ, MAX_F0_HZ = 50.0, 1100.0
+MAX_DURATION_FRAMES = 400  # of one phoneme; nobody holds one longer
 # Where predictions start: a typical phoneme and a voice of middle pitch.
 DURATION_BIAS = (math.log(1.0 + 6.0),)
 PITCH_BIAS = (math.log(150.0), 0.0)
@@ -166,9 +167,12 @@ def round_durations(
     is_silence: [B, N] bool, symbols that may last no frame at all.
 
   Returns:
-    [B, N] int32, 0 in the padding, elsewhere at least 1 for phonemes.
+    [B, N] int32, at most MAX_DURATION_FRAMES; 0 in the padding, elsewhere at
+    least 1 for phonemes.
   """
-  frames = jnp.round(jnp.expm1(log_durations)).astype(jnp.int32)
+  longest = math.log1p(MAX_DURATION_FRAMES)  # whatever is predicted
+  frames = jnp.round(jnp.expm1(jnp.clip(log_durations, 0.0, longest)))
+  frames = frames.astype(jnp.int32)
   shortest = jnp.where(is_silence, 0, 1)
   return jnp.where(mask, jnp.maximum(frames, shortest), 0)
 

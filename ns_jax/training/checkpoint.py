@@ -10,7 +10,8 @@ import hashlib
 import json
 import logging
 import pathlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
@@ -25,6 +26,9 @@ _SEAL_FILE = "digests.json"
 _FALLBACK = "checkpoint %d of %s is corrupt (%s); using the one before it"
 # What Orbax and TensorStore raise for missing, truncated or altered files.
 _READ_ERRORS = (ValueError, OSError, KeyError, TypeError, RuntimeError)
+
+
+_Read = TypeVar("_Read")
 
 
 class CorruptCheckpointError(ValueError):
@@ -78,15 +82,16 @@ class Checkpointer:
       The state, or None where the workdir has no checkpoint.
 
     Raises:
-      UserError: there are checkpoints but none can be read.
+      UserError: there are checkpoints but none can be read, or the newest is
+      whole but not of this state.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
     args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
     for step in steps:
+      read = lambda step=step: self._manager.restore(step, args=args)["state"]
       try:
-        _verify(self._dir / str(step))
-        return self._manager.restore(step, args=args)["state"]
-      except _READ_ERRORS as error:
+        return _read_whole(self._dir / str(step), read)
+      except CorruptCheckpointError as error:
         self._set_aside(step, error)
     if steps:
       raise UserError(
@@ -106,6 +111,11 @@ class Checkpointer:
     self._manager = ocp.CheckpointManager(self._dir, options=self._options)
 
 
+def exists(workdir: str | pathlib.Path) -> bool:
+  """True if a run has saved at least once."""
+  return bool(_finished_steps(pathlib.Path(workdir) / CHECKPOINTS_DIR))
+
+
 def read_newest(workdir: str | pathlib.Path) -> tuple[int, dict[str, Any]]:
   """Reads the newest whole checkpoint without changing anything on disk.
 
@@ -123,10 +133,10 @@ def read_newest(workdir: str | pathlib.Path) -> tuple[int, dict[str, Any]]:
   if not steps:
     raise UserError(f"{workdir}: holds no checkpoint; train it first")
   for step in steps:
+    read = lambda step=step: _read_tree(directory / str(step) / "state")
     try:
-      _verify(directory / str(step))
-      return step, _read_tree(directory / str(step) / "state")
-    except _READ_ERRORS as error:
+      return step, _read_whole(directory / str(step), read)
+    except CorruptCheckpointError as error:
       _logger.warning(_FALLBACK, step, workdir, _first_line(error))
   raise UserError(f"{directory}: none of its checkpoints can be read")
 
@@ -182,19 +192,43 @@ def _digests(step_dir: pathlib.Path) -> dict[str, str]:
   return digests
 
 
-def _verify(step_dir: pathlib.Path) -> None:
-  """Compares a checkpoint's files with its seal.
+def _read_whole(step_dir: pathlib.Path, read: Callable[[], _Read]) -> _Read:
+  """Reads a checkpoint once its files have proved to be what was saved.
+
+  Raises:
+    CorruptCheckpointError: they are not, or not sealed and not readable.
+    UserError: they are; to fall back on an older one would hide why it fails.
+  """
+  sealed = _verify(step_dir)
+  try:
+    return read()
+  except _READ_ERRORS as error:
+    if not sealed:
+      raise CorruptCheckpointError(_first_line(error)) from error
+    raise UserError(
+      f"{step_dir}: is whole but cannot be restored here "
+      f"({_first_line(error)}); free memory, or use the config and version "
+      "that wrote it"
+    ) from error
+
+
+def _verify(step_dir: pathlib.Path) -> bool:
+  """Compares a checkpoint's files with its seal; returns if it has one.
 
   A run killed between Orbax's commit and the seal leaves a checkpoint without
   one; it is whole, because the commit is atomic.
   """
   seal = step_dir / _SEAL_FILE
   if not seal.exists():
-    return
-  expected, found = json.loads(seal.read_text()), _digests(step_dir)
+    return False
+  try:
+    expected, found = json.loads(seal.read_text()), _digests(step_dir)
+  except (OSError, ValueError) as error:
+    raise CorruptCheckpointError(_first_line(error)) from error
   for name in sorted(expected.keys() | found.keys()):
     if expected.get(name) != found.get(name):
       raise CorruptCheckpointError(f"its file {name} is not what was saved")
+  return True
 
 
 def _first_line(error: Exception) -> str:

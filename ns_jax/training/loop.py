@@ -108,7 +108,10 @@ def fit(
       init = jax.jit(make_state, out_shardings=program.state_shardings)
       # From the host, where every process has its own copy of all of it.
       state = init(first_batch, jax.device_get(dict(frozen)))
-    writer = writers.MetricWriter(workdir, spec, start_step=int(state.step))
+      kept_steps = -1  # also the evaluation before the first step is redone
+    else:
+      kept_steps = int(state.step)
+    writer = writers.MetricWriter(workdir, spec, start_step=kept_steps)
     try:
       return _run(config, state, program, feeds, mesh, checkpointer, writer)
     finally:
@@ -198,17 +201,12 @@ def _evaluate(
 ) -> None:
   """Held-out means and samples, with the same keys at every evaluation."""
   key = jax.random.key(0)
-  means, first = [], None
+  means, first = [], {}
   batches = itertools.islice(feeds.valid(), config.eval.num_batches)
   for i, host_batch in enumerate(batches):
     batch = sharding.to_global(host_batch, mesh)
-    first = batch if first is None else first
+    first = first or batch
     means.append(program.eval_step(state, batch, jax.random.fold_in(key, i)))
-  if first is None:
-    raise UserError(
-      "the held-out split has fewer records than one batch; "
-      "lower config.train.batch_size"
-    )
   values = metrics.merge_means(means)
   writer.scalars(done, {f"valid/{name}": v for name, v in values.items()})
   writer.samples(done, jax.device_get(program.sample_step(state, first, key)))

@@ -58,11 +58,17 @@ def make_schedule(optim: Any) -> Callable[[Any], jax.Array]:
   return schedule
 
 
+def _is_kernel(params: Any) -> Any:
+  """By name: scanned layers stack biases, too, to matrices."""
+  return jax.tree_util.tree_map_with_path(
+    lambda path, _: path[-1].key == "kernel", params
+  )
+
+
 def make_tx(optim: Any) -> optax.GradientTransformation:
   """Builds the optimiser: clip by global norm, then Adam or AdamW.
 
-  Weight decay touches matrices only, not biases, scales or embeddings of
-  fewer than two axes.
+  Weight decay touches kernels only: not biases, scales or embeddings.
 
   Args:
     optim: config section; see `make_schedule`, plus name, b1, b2,
@@ -88,7 +94,7 @@ def make_tx(optim: Any) -> optax.GradientTransformation:
       b1=optim.b1,
       b2=optim.b2,
       weight_decay=optim.weight_decay,
-      mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+      mask=_is_kernel,
     )
   if optim.clip_norm is None:
     return tx

@@ -49,7 +49,8 @@ def open_workdir(
   try:
     path.mkdir(parents=True, exist_ok=True)
     if not (path / CONFIG_FILE).exists():
-      if any(p for p in path.iterdir() if p.name != ".lock"):
+      own = {".lock", f"{CONFIG_FILE}.tmp"}  # of a run killed right here
+      if any(p for p in path.iterdir() if p.name not in own):
         raise UserError(
           f"{path}: is not empty and holds no run; give --workdir a new folder"
         )

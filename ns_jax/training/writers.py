@@ -65,7 +65,7 @@ class MetricWriter:
     for name, value in samples.items():
       kind, title = name.split("/", 1)
       if kind == "figure":
-        panels[title] = np.asarray(value)
+        panels[title] = np.asarray(value)[:MAX_SAMPLES]
         continue
       for i, wav in enumerate(np.asarray(value)[:MAX_SAMPLES]):
         self._events.add_audio(
@@ -74,7 +74,7 @@ class MetricWriter:
           step,
           sample_rate=self._spec.sample_rate_hz,
         )
-    for i in range(MAX_SAMPLES if panels else 0):
+    for i in range(min(map(len, panels.values()), default=0)):
       rows = {title: value[i].T for title, value in panels.items()}
       figure = figures.speech_figure(rows, self._spec)
       self._events.add_image(

@@ -16,7 +16,7 @@ def test_report_is_json_and_tables(tmp_path):
     pictures=["samples/a.png"],
   )
   path = report.write_report(
-    tmp_path, "run", {"clips": section}, {"speak": 3.0}
+    tmp_path, "run", 7, {"clips": section}, {"speak": 3.0}
   )
 
   def refuse(constant):
@@ -28,9 +28,13 @@ def test_report_is_json_and_tables(tmp_path):
   assert found["clips"]["summary"] == {"mel_db": 7.25, "f0_error_cents": None}
   assert found["clips"]["rows"] == section.rows
   lines = path.read_text().splitlines()
-  assert lines[0] == "# run"
+  assert lines[0] == "# run, step 7" and report.reported_step(tmp_path) == 7
   assert "| mel_db | 7.25 |" in lines and "| f0_error_cents | nan |" in lines
   row = r"| this \| that | [samples/a.wav](samples/a.wav) | 7.25 |"
   assert row in lines
   assert "![samples/a.png](samples/a.png)" in lines
   assert "| speak | 3 |" in lines
+
+
+def test_no_report_is_of_no_step(tmp_path):
+  assert report.reported_step(tmp_path) is None

@@ -61,6 +61,16 @@ def test_durations_round_and_respect_their_minimum():
   np.testing.assert_array_equal(got, [[3, 1, 0, 7, 0]])
 
 
+def test_no_prediction_asks_for_endless_speech():
+  got = prosody.round_durations(
+    jnp.array([[50.0, -50.0, jnp.inf]]),
+    mask=jnp.ones((1, 3), bool),
+    is_silence=jnp.zeros((1, 3), bool),
+  )
+  longest = prosody.MAX_DURATION_FRAMES
+  np.testing.assert_array_equal(got, [[longest, 1, longest]])
+
+
 def test_pitch_bins_are_log_spaced_edges():
   edges = np.geomspace(50.0, 1100.0, 510)
   f0_hz = np.concatenate([[20.0, 49.0, 440.0, 1099.0, 1500.0], edges * 1.001])

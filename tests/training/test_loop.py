@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop: resume, fallback, divergence, compilations, processes, meshes."""
 
+import dataclasses
 import pathlib
+import shutil
 import subprocess
 import sys
 import textwrap
 
 import jax
 import jax.monitoring
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy
@@ -76,6 +79,30 @@ def test_corrupt_newest_checkpoint_falls_back(tmp_path, caplog):
   np.testing.assert_array_equal(
     again.params["gen"]["kernel"], whole.params["gen"]["kernel"]
   )
+
+
+def test_whole_checkpoint_of_another_state_is_kept(tmp_path):
+  run(tmp_path, toy.make_config(3))
+  stage = toy.make_stage()
+  bigger = dataclasses.replace(
+    stage,
+    init_fn=lambda key, batch: (
+      stage.init_fn(key, batch)[0],
+      {"seen": jnp.zeros(()), "new": jnp.zeros(3)},
+    ),
+  )
+  with pytest.raises(UserError, match="is whole but cannot be restored"):
+    run(tmp_path, toy.make_config(6), bigger)
+  assert checkpoint.read_newest(tmp_path)[0] == 3
+  assert not (tmp_path / checkpoint.SET_ASIDE_DIR).exists()
+
+
+def test_killed_before_the_first_checkpoint_starts_its_metrics_anew(tmp_path):
+  run(tmp_path, toy.make_config(3))
+  expected = metrics_without_timing(tmp_path)
+  shutil.rmtree(tmp_path / checkpoint.CHECKPOINTS_DIR)
+  run(tmp_path, toy.make_config(3))
+  assert metrics_without_timing(tmp_path) == expected
 
 
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path):

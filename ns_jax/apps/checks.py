@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mistakes in a config, found before anything is written or trained."""
+
+from typing import Any
+
+import jax
+
+from data_pipelines import input_pipeline
+from data_pipelines.corpora import demo
+from data_pipelines.corpora.corpus import Corpus
+from ns_jax import audio, evaluation, sharding, stages
+from ns_jax.errors import UserError
+from ns_jax.models.ns2_sampling import SampleOptions
+
+DTYPES = ("float32", "bfloat16")
+_CORPORA = {"demo": demo.corpus}
+
+
+def find_corpus(config: Any) -> Corpus:
+  """The corpus of a config; nothing of it is read yet.
+
+  Raises:
+    UserError: there is none of that name or size.
+  """
+  if config.data.corpus not in _CORPORA:
+    raise UserError(
+      f"config.data.corpus={config.data.corpus!r} is unknown; "
+      f"use one of {', '.join(_CORPORA)}"
+    )
+  spec = audio.AudioSpec(**config.audio)
+  return _CORPORA[config.data.corpus](config.data.corpus_size, spec)
+
+
+def check(config: Any, name: str = "config") -> None:
+  """Checks a config and the configs of what it stands on.
+
+  Args:
+    config: of a run.
+    name: how the user addresses its fields.
+
+  Raises:
+    UserError: names the field and what it may be.
+  """
+  if config.dtype not in DTYPES:
+    raise UserError(
+      f"{name}.dtype={config.dtype!r} is unknown; use {' or '.join(DTYPES)}"
+    )
+  if config.data.reader not in input_pipeline.READERS:
+    raise UserError(
+      f"{name}.data.reader={config.data.reader!r} is unknown; "
+      f"use {' or '.join(input_pipeline.READERS)}"
+    )
+  _check_batches(config, name)
+  stages.build(config)
+  for evaluator in config.eval.evaluators:
+    evaluation.find(evaluator)
+  if "sample" in config:
+    SampleOptions(**config.sample)
+  if "codec" not in config:
+    return
+  if config.codec.stage != "codec":
+    raise UserError(
+      f"{name}.frozen.codec: is the workdir of a run of "
+      f"{config.codec.stage}; give that of a codec"
+    )
+  if config.codec.audio != config.audio:
+    raise UserError(
+      f"{name}.frozen.codec: works on {config.codec.audio.to_dict()}, "
+      f"this run on {config.audio.to_dict()}; make {name}.audio the same"
+    )
+  if not config.frozen.codec:
+    check(config.codec, f"{name}.codec")
+
+
+def _check_batches(config: Any, name: str) -> None:
+  """Batches must split over the devices and be found in every split."""
+  mesh = sharding.make_mesh(config.mesh)
+  shards = mesh.shape["data"] * mesh.shape["fsdp"]
+  if shards % jax.process_count():
+    raise UserError(
+      f"{name}.mesh: data x fsdp = {shards} is no multiple of the "
+      f"{jax.process_count()} processes; lower {name}.mesh.tensor"
+    )
+  for field in ("train", "eval"):
+    batch_size = config[field].batch_size
+    if batch_size < 1 or batch_size % shards:
+      raise UserError(
+        f"{name}.{field}.batch_size={batch_size} does not divide over "
+        f"{shards} device(s); use a multiple of {shards}"
+      )
+  sizes = find_corpus(config).split_sizes
+  smallest = min(sizes["valid"], sizes["test"])
+  if config.eval.batch_size > smallest:
+    raise UserError(
+      f"{name}.eval.batch_size={config.eval.batch_size} is more than the "
+      f"{smallest} held-out records; lower it"
+    )
+  if config.eval.num_batches < 1:
+    raise UserError(f"{name}.eval.num_batches must be at least 1")

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every mistake in a config is one line, before anything is done."""
+
+import pytest
+
+from configs import codec as codec_config
+from configs import ns2 as ns2_config
+from ns_jax.apps import checks
+from ns_jax.errors import UserError
+
+
+@pytest.mark.parametrize("preset", ["", "small", "paper"])
+@pytest.mark.parametrize("module", [codec_config, ns2_config])
+def test_presets_pass_on_eight_devices(module, preset):
+  checks.check(module.get_config(preset))
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    ("dtype", "float31", "config.dtype='float31' is unknown; use float32 or"),
+    ("data.corpus", "ljspeach", "config.data.corpus='ljspeach' is unknown"),
+    ("data.corpus_size", "ful", "no size 'ful'"),
+    ("data.reader", "csv", "config.data.reader='csv' is unknown; use tf_data"),
+    ("mesh.fsdp", 3, "does not fit 8 device"),
+    ("train.batch_size", 12, "config.train.batch_size=12 does not divide"),
+    ("codec.train.batch_size", 9, "config.codec.train.batch_size=9 does not"),
+    ("eval.batch_size", 64, "more than the 60 held-out records"),
+    ("eval.num_batches", 0, "config.eval.num_batches must be at least 1"),
+    ("eval.evaluators", ("sound",), "'sound' is unknown"),
+    ("optim.schedule", "cosin", "config.optim.schedule='cosin' is unknown"),
+    ("optim.name", "lamb", "config.optim.name='lamb' is unknown"),
+    ("objective.score_weight", "none", "score_weight='none' is unknown"),
+    ("model.prediction", "noise", "prediction='noise' is unknown"),
+    ("sample.solver", "eular", "solver='eular' is unknown"),
+    ("sample.steps", 0, "both must be above 0"),
+    ("codec.stage", "ns2", "give that of a codec"),
+    ("audio.hop_samples", 320, "hop_samples=320"),
+  ],
+)
+def test_mistakes_are_one_line(field, value, message):
+  config = ns2_config.get_config()
+  if field == "audio.hop_samples":
+    config.codec.model.codec = codec_config.get_config("tiny").model.codec
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(UserError) as caught:
+    checks.check(config)
+  assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_given_codec_must_hear_the_same_audio():
+  config = ns2_config.get_config()
+  config.codec = codec_config.get_config()
+  config.codec.audio.hop_samples = 320
+  config.frozen.codec = "somewhere"
+  with pytest.raises(UserError, match="make config.audio the same"):
+    checks.check(config)
