@@ -4,11 +4,12 @@
 import jax
 import jax.numpy as jnp
 
-from ns_jax.array_types import Array
+from ns_jax.array_types import Array, check_shapes
 
 
 def squared_error(x0_hat: Array, x0: Array) -> Array:
   """Mean over channels of the squared error, [B, T, D] -> [B, T] float32."""
+  check_shapes(x0_hat, "B T D", x0, "B T D")
   error = x0_hat.astype(jnp.float32) - x0.astype(jnp.float32)
   return jnp.mean(error**2, axis=-1)
 
@@ -33,6 +34,7 @@ def code_cross_entropy(
   Returns:
     [B, T] float32, nats, mean over the Q stages.
   """
+  check_shapes(z_hat, "B T D", codes, "B T Q", codebooks, "Q K D")
 
   # One stage at a time, and again in the backward pass: [B, T, Q, V] is large.
   @jax.checkpoint

@@ -4,17 +4,19 @@
 import jax.numpy as jnp
 import optax
 
-from ns_jax.array_types import Array
+from ns_jax.array_types import Array, check_shapes
 
 
 def duration_l1(log_durations: Array, durations: Array) -> Array:
   """|predicted - log(1 + d)| of frames d, [B, N] -> [B, N] float32."""
+  check_shapes(log_durations, "B N", durations, "B N")
   target = jnp.log1p(durations.astype(jnp.float32))
   return jnp.abs(log_durations.astype(jnp.float32) - target)
 
 
 def log_f0_l1(log_f0: Array, f0_hz: Array) -> Array:
   """|predicted - log f0|, [B, T] -> [B, T] float32, 0 where unvoiced."""
+  check_shapes(log_f0, "B T", f0_hz, "B T")
   voiced = f0_hz > 0.0
   target = jnp.log(jnp.where(voiced, f0_hz, 1.0))
   return jnp.where(voiced, jnp.abs(log_f0.astype(jnp.float32) - target), 0.0)
@@ -22,6 +24,7 @@ def log_f0_l1(log_f0: Array, f0_hz: Array) -> Array:
 
 def voiced_cross_entropy(logit: Array, f0_hz: Array) -> Array:
   """Binary cross-entropy of being voiced, [B, T] -> [B, T] float32, nats."""
+  check_shapes(logit, "B T", f0_hz, "B T")
   return optax.sigmoid_binary_cross_entropy(
     logit.astype(jnp.float32), (f0_hz > 0.0).astype(jnp.float32)
   )

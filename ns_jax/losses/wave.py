@@ -3,11 +3,12 @@
 
 import jax.numpy as jnp
 
-from ns_jax.array_types import Array
+from ns_jax.array_types import Array, check_shapes
 
 
 def absolute_error(reference: Array, estimate: Array) -> Array:
   """|reference - estimate| of waves [B, S]; [B, S] float32."""
+  check_shapes(reference, "B S", estimate, "B S")
   return jnp.abs(reference.astype(jnp.float32) - estimate.astype(jnp.float32))
 
 

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ns_jax import masks
-from ns_jax.array_types import Array
+from ns_jax.array_types import Array, check_shapes
 from ns_jax.diffusion import prediction
 from ns_jax.diffusion.schedule import VPSchedule
 from ns_jax.errors import UserError
@@ -79,12 +79,14 @@ class NaturalSpeech2(nn.Module):
     self, phonemes: Array, mask: Array, *, train: bool
   ) -> Array:
     """Maps ids [B, N] int32 with mask [B, N] to hidden vectors [B, N, E]."""
+    check_shapes(phonemes, "B N", mask, "B N")
     return self.phoneme_encoder(phonemes, mask, train=train)
 
   def encode_prompt(
     self, latents: Array, num_frames: Array, *, train: bool
   ) -> prompts.Prompt:
     """Encodes latents [B, P, D], [B] frames of them real, 0 for no prompt."""
+    check_shapes(latents, "B P D", num_frames, "B")
     return self.prompt_encoder(latents, num_frames, train=train)
 
   def predict_durations(
@@ -102,6 +104,7 @@ class NaturalSpeech2(nn.Module):
 
   def condition(self, frames: Array, f0_hz: Array) -> Array:
     """Adds the pitch, [B, T] Hz, to expanded phonemes [B, T, E]."""
+    check_shapes(frames, "B T E", f0_hz, "B T")
     return frames + self.pitch_embedding(f0_hz)
 
   def denoise(
@@ -127,6 +130,7 @@ class NaturalSpeech2(nn.Module):
     Returns:
       [B, T, D] float32, x0_hat.
     """
+    check_shapes(x_t, "B T D", t, "B", cond, "B T E", mask, "B T")
     output = self.denoiser(x_t, t, cond, prompt, mask, train=train)
     to_data = prediction.PREDICTIONS[self.prediction]
     return to_data(output, x_t, t, self.schedule)

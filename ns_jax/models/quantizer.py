@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from ns_jax.array_types import Array
+from ns_jax.array_types import Array, check_shapes
 
 PARTITION_RULES = ((r"codebook/(embeddings|counts|sums)$", PartitionSpec()),)
 
@@ -52,6 +52,7 @@ def quantize(
   Returns:
     Latents, codes and errors; errors of unused stages are 0.
   """
+  check_shapes(h, "B T D", codebook.embeddings, "Q K D")
   num_stages = _all_stages(codebook, h) if num_stages is None else num_stages
 
   def stage(total: Array, inputs: tuple[Array, Array]):
