@@ -63,10 +63,11 @@ def check(config: Any, name: str = "config") -> None:
       f"{name}.frozen.codec: is the workdir of a run of "
       f"{config.codec.stage}; give that of a codec"
     )
-  if config.codec.audio != config.audio:
+  heard, wanted = config.codec.audio.to_dict(), config.audio.to_dict()
+  if heard != wanted:
     raise UserError(
-      f"{name}.frozen.codec: works on {config.codec.audio.to_dict()}, "
-      f"this run on {config.audio.to_dict()}; make {name}.audio the same"
+      f"{name}.frozen.codec: works on {heard}, this run on {wanted}; "
+      f"make {name}.audio the same"
     )
   if not config.frozen.codec:
     check(config.codec, f"{name}.codec")
