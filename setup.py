@@ -39,18 +39,21 @@ CORE = [
   "soxr>=0.5",
   # What a run shows and writes.
   "matplotlib>=3.9",
-  "tensorboard>=2.19",
   "tensorboardX>=2.6.4",
   "tqdm>=4.66",
 ]
 
+EVAL = ["pesq>=0.0.4", "pystoi>=0.4"]
+
 EXTRAS = {
   "cuda": ["jax[cuda12]"],
   "tpu": ["jax[tpu]"],
-  # Large corpora are built by Beam.
+  # TFDS prepares the large public corpora with Beam.
   "data": ["apache-beam>=2.65"],
-  "eval": ["jiwer>=4.0"],
+  "eval": EVAL,
+  "apps": ["tensorboard>=2.19"],
   "dev": [
+    *EVAL,
     "pre-commit>=4.0",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.3",

@@ -4,10 +4,12 @@
   python -m ns_jax.main --config=configs/codec.py
 
 preset   hardware          time        result
-(none)   2 CPU cores       4 min       built-in demo
-:tiny    2 CPU cores       seconds     for tests only
-:small   one 16 GB GPU     about 1 day 8 M parameters
-:paper   8 x 16 GB GPU     weeks       NaturalSpeech 2, Sec. 3.1 and A
+(none)   2 CPU cores       6 min       built-in demo: 5.9 dB log-mel distance on
+                                       unseen speakers; whispery
+:tiny    2 CPU cores       1 min       for tests only
+:small   one 16 GB GPU     about 1 day 8 M parameters; not trained yet
+:paper   8 x 16 GB GPU     weeks       sizes of NaturalSpeech 2, Sec. 3.1 and A;
+                                       not trained yet
 """
 
 from ml_collections import ConfigDict

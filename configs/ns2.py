@@ -4,10 +4,13 @@
   python -m ns_jax.main --config=configs/ns2.py
 
 preset   hardware           time     result
-(none)   2 CPU cores        15 min   built-in demo: corpus, codec, this stage
-:tiny    2 CPU cores        seconds  for tests only
-:small   one 24 GB GPU      days     about 50 M parameters
-:paper   16 x 32 GB GPU     weeks    NaturalSpeech 2, Table 8
+(none)   2 CPU cores        12 min   built-in demo, codec included: on unseen
+                                     voices 7.7 dB log-mel distance with the
+                                     right prompt, 9.8 dB with another's
+:tiny    2 CPU cores        1 min    for tests only
+:small   one 24 GB GPU      days     about 50 M parameters; not trained yet
+:paper   16 x 32 GB GPU     weeks    sizes of NaturalSpeech 2, Table 8; not
+                                     trained yet
 """
 
 from ml_collections import ConfigDict

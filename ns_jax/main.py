@@ -100,9 +100,10 @@ def _start_distributed() -> None:
 
 
 def _quiet_libraries() -> None:
-  """Leaves our own lines and the libraries' errors on the terminal."""
+  """Leaves our own lines on the terminal: what libraries log, they raise."""
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-  absl.logging.set_verbosity(absl.logging.ERROR)
+  absl.logging.set_verbosity(absl.logging.FATAL)
+  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
   handler = logging.StreamHandler()
   handler.setFormatter(logging.Formatter("ns_jax: %(message)s"))
   logger = logging.getLogger("ns_jax")
@@ -124,12 +125,13 @@ def _guarded(argv: Sequence[str]) -> int:
       "ns_jax: stopped; the same command goes on where it can", file=sys.stderr
     )
     return 130
-  except OSError as error:
-    if error.errno != errno.ENOSPC:
+  except (OSError, RuntimeError, ValueError) as error:
+    # Libraries that write records and checkpoints have no OSError of their own.
+    if os.strerror(errno.ENOSPC) not in str(error):
       raise
     print(
-      f"ns_jax: error: {error.filename or 'the disk'}: no space left; "
-      "free some and run the same command to go on",
+      "ns_jax: error: the disk is full; free some space and run the same "
+      "command to go on",
       file=sys.stderr,
     )
     return 2

@@ -63,7 +63,9 @@ def test_build_copies_every_source_and_data_file(tmp_path):
 
 
 def test_every_imported_library_is_required(setup_arguments):
-  required = {_distribution(r) for r in setup_arguments["install_requires"]}
+  needed = setup_arguments["install_requires"]
+  needed += setup_arguments["extras_require"]["eval"]
+  required = {_distribution(requirement) for requirement in needed}
   imported = {
     name
     for package in PACKAGES

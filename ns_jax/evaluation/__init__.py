@@ -6,7 +6,7 @@ import importlib
 from ns_jax.errors import UserError
 from ns_jax.evaluation.contract import Evaluator
 
-EVALUATORS = ("losses", "reconstruction", "synthesis")
+EVALUATORS = ("losses", "reconstruction", "perceptual", "synthesis")
 
 
 def find(name: str) -> Evaluator:

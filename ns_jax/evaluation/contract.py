@@ -2,6 +2,7 @@
 """What an evaluator is given, and what it returns."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -60,3 +61,9 @@ class Evaluator(Protocol):
   def __call__(self, context: Context) -> Section:
     """Returns the section of the report."""
     ...
+
+
+def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+  """Mean over the rows where it could be measured; NaN if it never could."""
+  values = [row[name] for row in rows if not math.isnan(row[name])]
+  return float(np.mean(values)) if values else float("nan")

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The codec on unseen speakers: recordings through encoder, codes, decoder."""
 
-import numpy as np
 import tqdm
 
 from ns_jax import figures
 from ns_jax.evaluation import audio_metrics, clips
-from ns_jax.evaluation.contract import Context, Section
+from ns_jax.evaluation.contract import Context, Section, mean
 from ns_jax.inference.codec import SpeechCodec
 
 
@@ -47,8 +46,7 @@ def evaluate(context: Context) -> Section:
       "against the recording."
     ),
     summary={
-      name: float(np.mean([row[name] for row in rows]))
-      for name in ("mel_distance_db", "si_sdr_db")
+      name: mean(rows, name) for name in ("mel_distance_db", "si_sdr_db")
     },
     rows=rows,
     pictures=pictures,

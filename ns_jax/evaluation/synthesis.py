@@ -15,7 +15,7 @@ import tqdm
 from ns_jax import figures
 from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips, prosody
-from ns_jax.evaluation.contract import Context, Section
+from ns_jax.evaluation.contract import Context, Section, mean
 from ns_jax.inference.synthesize import Speech, Synthesizer, Utterance
 from ns_jax.text import symbols
 
@@ -59,12 +59,10 @@ def evaluate(context: Context) -> Section:
       "prompt_*: how far the moments of the predicted pitch (Hz) and duration "
       "(frames) of phonemes are from those of the prompt."
     ),
-    summary={
-      name: float(np.nanmean([row[name] for row in rows])) for name in _MEANS
-    }
+    summary={name: mean(rows, name) for name in _MEANS}
     | {"closer_with_right_prompt": float(np.mean(closer))}
     | {
-      f"prompt_{name}": float(np.nanmean([d[name] for d in away_from_prompt]))
+      f"prompt_{name}": mean(away_from_prompt, name)
       for name in away_from_prompt[0]
     },
     rows=rows,

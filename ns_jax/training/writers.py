@@ -3,11 +3,18 @@
 
 import json
 import pathlib
+import time
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import (
+  Event,  # pyright: ignore[reportAttributeAccessIssue]  (made at run time)
+  SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
+)
 
 from ns_jax import figures
 from ns_jax.audio import AudioSpec
@@ -38,9 +45,7 @@ class MetricWriter:
     unfinished = self._path.with_suffix(".tmp")
     unfinished.write_text("".join(json.dumps(record) + "\n" for record in kept))
     unfinished.rename(self._path)
-    self._events = tensorboardX.SummaryWriter(
-      str(workdir / TENSORBOARD_DIR), purge_step=start_step + 1
-    )
+    self._events = _EventFile(workdir / TENSORBOARD_DIR, start_step + 1)
 
   def scalars(
     self, step: int, values: Mapping[str, float], **timing: float
@@ -52,7 +57,8 @@ class MetricWriter:
     with self._path.open("a") as file:
       file.write(json.dumps(record) + "\n")
     for name, value in {**values, **timing}.items():
-      self._events.add_scalar(name, value, step)
+      self._events.add(step, summary.scalar(name, value))
+    self._events.flush()
 
   def samples(self, step: int, samples: Mapping[str, np.ndarray]) -> None:
     """Logs `audio/<name>` [B, S] waves and `figure/<name>` [B, F, T] maps.
@@ -68,23 +74,53 @@ class MetricWriter:
         panels[title] = np.asarray(value)[:MAX_SAMPLES]
         continue
       for i, wav in enumerate(np.asarray(value)[:MAX_SAMPLES]):
-        self._events.add_audio(
-          f"{name}/{i}",
-          np.clip(wav, -1.0, 1.0)[:, None],
-          step,
-          sample_rate=self._spec.sample_rate_hz,
-        )
+        clip, rate_hz = np.clip(wav, -1.0, 1.0), self._spec.sample_rate_hz
+        sound = summary.audio(f"{name}/{i}", clip[:, None], rate_hz)
+        self._events.add(step, sound)
     for i in range(min(map(len, panels.values()), default=0)):
       rows = {title: value[i].T for title, value in panels.items()}
       figure = figures.speech_figure(rows, self._spec)
-      self._events.add_image(
-        f"spectrogram/{i}", figures.to_rgb(figure), step, dataformats="HWC"
+      rgb = figures.to_rgb(figure)
+      self._events.add(
+        step, summary.image(f"spectrogram/{i}", rgb, dataformats="HWC")
       )
+    self._events.flush()
 
   def close(self) -> None:
     """Flushes and closes the event file."""
     if self._active:
       self._events.close()
+
+
+class _EventFile:
+  """TensorBoard events, written at once by the caller's thread.
+
+  tensorboardX's own writer has a thread whose death, on a full disk, it does
+  not notice: it waits for it for ever.
+  """
+
+  def __init__(self, directory: pathlib.Path, first_step: int):
+    """Opens a new file; earlier events from `first_step` on are hidden."""
+    directory.mkdir(exist_ok=True)
+    self._writer = EventsWriter(str(directory / "events"))
+    start = SessionLog(status=SessionLog.START)
+    self._write(Event(step=first_step, session_log=start))
+
+  def add(self, step: int, what: Any) -> None:
+    """Adds a summary, one of those `tensorboardX.summary` makes."""
+    self._write(Event(step=step, summary=what))
+
+  def flush(self) -> None:
+    """Makes what was added visible to TensorBoard."""
+    self._writer.flush()
+
+  def close(self) -> None:
+    """Flushes and closes the file."""
+    self._writer.close()
+
+  def _write(self, event: Any) -> None:
+    event.wall_time = time.time()
+    self._writer.write_event(event)
 
 
 def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
