@@ -15,6 +15,7 @@ from ns_jax.array_types import Array
 from ns_jax.audio import AudioSpec
 from ns_jax.inference import restore
 from ns_jax.models import quantizer
+from ns_jax.models.codec import AnyCodec
 from ns_jax.stages import codec as codec_stage
 
 _BLOCK_FRAMES = 160  # waves are padded to multiples, so few shapes compile
@@ -121,7 +122,7 @@ class SpeechCodec:
 
 
 def _encode(
-  module: codec_stage.AnyCodec, params: Any, embeddings: Array, wav: Array
+  module: AnyCodec, params: Any, embeddings: Array, wav: Array
 ) -> tuple[Array, Array]:
   h: Any = module.apply({"params": params}, wav, method="encode")
   unused = jnp.zeros(embeddings.shape[:2])

@@ -185,8 +185,27 @@ class Decoder(nn.Module):
     return x[..., 0].astype(jnp.float32) * _LEVEL
 
 
-class Codec(nn.Module):
-  """Encoder and decoder under one roof; parameters {encoder, decoder}."""
+class AnyCodec(nn.Module):
+  """An encoder and a decoder under one roof; parameters {encoder, decoder}.
+
+  Subclasses make the two in their setup.
+  """
+
+  def __call__(self, wav: Array) -> Array:
+    """Encodes and decodes without quantising, to initialise both halves."""
+    return self.decode(self.encode(wav))
+
+  def encode(self, wav: Array) -> Array:
+    """Maps waves [B, S] in [-1, 1] to latents [B, T, D], T = ceil(S / hop)."""
+    return self.encoder(wav)
+
+  def decode(self, z: Array) -> Array:
+    """Maps latents [B, T, D] to waves [B, T · hop] float32."""
+    return self.decoder(z)
+
+
+class Codec(AnyCodec):
+  """SoundStream's, at the sample rate."""
 
   channels: int
   latent_dim: int
@@ -206,15 +225,3 @@ class Codec(nn.Module):
     )
     self.encoder = Encoder(latent_dim=self.latent_dim, **shared)
     self.decoder = Decoder(**shared)
-
-  def __call__(self, wav: Array) -> Array:
-    """Encodes and decodes without quantising, to initialise both halves."""
-    return self.decode(self.encode(wav))
-
-  def encode(self, wav: Array) -> Array:
-    """Maps waves [B, S] in [-1, 1] to latents [B, T, D], T = ceil(S / hop)."""
-    return self.encoder(wav)
-
-  def decode(self, z: Array) -> Array:
-    """Maps latents [B, T, D] to waves [B, T · hop] float32."""
-    return self.decoder(z)

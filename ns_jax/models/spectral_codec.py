@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec
 
 from ns_jax.array_types import Array
 from ns_jax.dsp import stft
+from ns_jax.models.codec import AnyCodec
 from ns_jax.nn import conv
 
 PARTITION_RULES = (
@@ -116,8 +117,8 @@ class SpectralDecoder(nn.Module):
     return stft.overlap_add(frames, self.hop_samples) / _SQUARED_HANN_SUM
 
 
-class SpectralCodec(nn.Module):
-  """Encoder and decoder under one roof; parameters {encoder, decoder}."""
+class SpectralCodec(AnyCodec):
+  """Like `codec.Codec`, at the frame rate."""
 
   hop_samples: int
   latent_dim: int
@@ -137,15 +138,3 @@ class SpectralCodec(nn.Module):
     )
     self.encoder = SpectralEncoder(latent_dim=self.latent_dim, **shared)
     self.decoder = SpectralDecoder(**shared)
-
-  def __call__(self, wav: Array) -> Array:
-    """Encodes and decodes without quantising, to initialise both halves."""
-    return self.decode(self.encode(wav))
-
-  def encode(self, wav: Array) -> Array:
-    """Maps waves [B, S] in [-1, 1] to latents [B, T, D], T = ceil(S / hop)."""
-    return self.encoder(wav)
-
-  def decode(self, z: Array) -> Array:
-    """Maps latents [B, T, D] to waves [B, T · hop] float32."""
-    return self.decoder(z)

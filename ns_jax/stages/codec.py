@@ -21,10 +21,8 @@ _CODEC_RULES = {
   "spectral": spectral_codec.PARTITION_RULES,
 }
 
-AnyCodec = codec_training.AnyCodec
 
-
-def make_codec(config: ConfigDict) -> AnyCodec:
+def make_codec(config: ConfigDict) -> codec_lib.AnyCodec:
   """Builds the encoder and decoder of a codec config.
 
   Args:

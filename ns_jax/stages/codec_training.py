@@ -17,12 +17,11 @@ from ns_jax.losses import adversarial, spectral, wave
 from ns_jax.losses import quantizer as quantizer_losses
 from ns_jax.models import codec as codec_lib
 from ns_jax.models import discriminators as discriminators_lib
-from ns_jax.models import quantizer, spectral_codec
+from ns_jax.models import quantizer
 from ns_jax.training.metrics import Mean
 
 _DB_PER_NEPER = 20.0 / math.log(10.0)
 
-AnyCodec = codec_lib.Codec | spectral_codec.SpectralCodec
 Losses = tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]
 
 
@@ -65,7 +64,7 @@ class CodecTraining:
   """The stage's functions; all state is in their arguments."""
 
   spec: AudioSpec
-  codec: AnyCodec
+  codec: codec_lib.AnyCodec
   discriminators: discriminators_lib.Discriminators
   quantization: QuantizerOptions
   spectral: SpectralOptions

@@ -23,6 +23,7 @@ from ns_jax.errors import UserError
 from ns_jax.losses import latent as latent_losses
 from ns_jax.losses import prosody as prosody_losses
 from ns_jax.models import ns2, ns2_sampling, quantizer
+from ns_jax.models.codec import AnyCodec
 from ns_jax.stages import codec as codec_stage
 from ns_jax.stages import ns2_example
 from ns_jax.stages.ns2_example import Example, Predictions, PromptOptions
@@ -129,7 +130,7 @@ class _Training:
   objective: ObjectiveOptions
   weights: Mapping[str, float]
   preview: ns2_sampling.SampleOptions
-  codec: codec_stage.AnyCodec
+  codec: AnyCodec
 
   def init(
     self, key: Array, batch: Batch
