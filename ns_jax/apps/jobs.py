@@ -114,7 +114,10 @@ def synthesize(
   synthesizer = Synthesizer(weights)
   utterance = Utterance(phonemes, synthesizer.encode_prompt(voice))
   (speech,) = synthesizer.speak([utterance])
-  audio.write_wav(target, speech.wav, spec)
+  try:
+    audio.write_wav(target, speech.wav, spec)
+  except OSError as error:
+    raise UserError(f"{out}: cannot be written ({error.strerror})") from error
   _logger.info(
     "wrote %s: %.2f seconds", target, len(speech.wav) / spec.sample_rate_hz
   )
