@@ -16,6 +16,7 @@ from ns_jax.errors import UserError
 
 CONFIG_FILE = "config.json"
 REPORT_FILE = "report.json"
+LOCK_FILE = ".lock"
 # Fields a run may be continued with although they changed: they do not touch
 # what has been learned so far.
 _FREE_SECTIONS = ("mesh", "eval", "sample", "frozen")
@@ -48,12 +49,8 @@ def open_workdir(
   path = pathlib.Path(workdir).absolute()
   try:
     path.mkdir(parents=True, exist_ok=True)
+    _refuse_foreign(path)
     if not (path / CONFIG_FILE).exists():
-      own = {".lock", f"{CONFIG_FILE}.tmp"}  # of a run killed right here
-      if any(p for p in path.iterdir() if p.name not in own):
-        raise UserError(
-          f"{path}: is not empty and holds no run; give --workdir a new folder"
-        )
       write_json(path / CONFIG_FILE, config.to_dict())
   except OSError as error:
     raise UserError(
@@ -101,11 +98,12 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
   The system releases it when the process ends, however it ends.
 
   Raises:
-    UserError: another process holds it.
+    UserError: another process holds it, or the folder is somebody else's.
   """
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    file = (workdir / ".lock").open("w")
+    _refuse_foreign(workdir)
+    file = (workdir / LOCK_FILE).open("w")
   except OSError as error:
     raise UserError(
       f"{workdir}: cannot be used as workdir ({error.strerror}); "
@@ -133,6 +131,16 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
   unfinished.rename(path)
+
+
+def _refuse_foreign(path: pathlib.Path) -> None:
+  """Refuses a folder that holds something, but no run."""
+  own = {LOCK_FILE, f"{CONFIG_FILE}.tmp"}  # of a run killed right here
+  names = {child.name for child in path.iterdir()}
+  if CONFIG_FILE not in names and names - own:
+    raise UserError(
+      f"{path}: is not empty and holds no run; give --workdir a new folder"
+    )
 
 
 def _finite_or_none(value: Any) -> Any:

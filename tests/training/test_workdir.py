@@ -76,3 +76,10 @@ def test_two_processes_cannot_share_a_workdir(tmp_path):
   other.wait()
   with workdir.lock(tmp_path):
     pass
+
+
+def test_a_folder_of_something_else_is_left_as_it_is(tmp_path):
+  (tmp_path / "thesis.txt").write_text("mine")
+  with pytest.raises(UserError, match="holds no run"), workdir.lock(tmp_path):
+    pass
+  assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
