@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Aligner training: durations out of text and speech alone (2108.10447)."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ns_jax import masks
+from ns_jax.array_types import Array, Batch, Params
+from ns_jax.audio import AudioSpec
+from ns_jax.dsp import mel
+from ns_jax.losses import alignment
+from ns_jax.models import aligner
+from ns_jax.nn import monotonic
+from ns_jax.text import symbols
+from ns_jax.training import optim
+from ns_jax.training.metrics import Mean
+from ns_jax.training.stage import Player, Stage
+
+FEATURES = ("phonemes", "durations", "wav")
+CLOSE_MS = 25.0  # a boundary this near to the true one counts as found
+
+
+def build(config: ConfigDict) -> Stage:
+  """Builds the stage from `configs/aligner.py`."""
+  trainer = _Training(
+    spec=AudioSpec(**config.audio),
+    model=aligner.Aligner(
+      num_symbols=symbols.VOCABULARY_SIZE,
+      dtype=jnp.dtype(config.dtype),
+      **config.model,
+    ),
+    weights=dict(config.loss),
+    binarise_from=config.objective.binarise_from,
+  )
+  return Stage(
+    name="aligner",
+    features=FEATURES,
+    init_fn=trainer.init,
+    players=(Player("gen", trainer.loss, optim.make_tx(config.optim)),),
+    eval_fn=trainer.evaluate,
+    sample_fn=None,
+    ema_decay={"gen": config.ema_decay},
+    partition_rules=(),  # too small to be split
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+  """The stage's functions; all state is in their arguments."""
+
+  spec: AudioSpec
+  model: aligner.Aligner
+  weights: Mapping[str, float]
+  binarise_from: int  # first step of the binarisation loss
+
+  def init(self, key: Array, batch: Batch) -> tuple[dict[str, Params], dict]:
+    """Parameters of the one player; there is no other state."""
+    variables = self.model.init(key, *self._inputs(batch))
+    return {"gen": variables["params"]}, {}
+
+  def loss(
+    self,
+    params: Mapping[str, Params],
+    model_state: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+    batch: Batch,
+    key: Array,
+    *,
+    step: Array,
+    train: bool,
+  ) -> tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]:
+    """Forward-sum and, once paths make sense, binarisation."""
+    del frozen, key, train
+    terms, _ = self._align(params["gen"], batch)
+    means = {
+      name: masks.masked_mean(values, mask)
+      for name, (values, mask) in terms.items()
+    }
+    binarise = self.weights["binarisation"] * (step >= self.binarise_from)
+    total = self.weights["forward_sum"] * means["forward_sum"]
+    return total + binarise * means["binarisation"], (means, model_state)
+
+  def evaluate(
+    self,
+    params: Mapping[str, Params],
+    model_state: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+    batch: Batch,
+    key: Array,
+  ) -> dict[str, Mean]:
+    """Losses, and the distance of boundaries from those of the records."""
+    del model_state, frozen, key
+    terms, durations = self._align(params["gen"], batch)
+    means = {
+      name: Mean.of(values, mask) for name, (values, mask) in terms.items()
+    }
+    found, true = (
+      jnp.cumsum(d, axis=1) * self.spec.frame_period_ms
+      for d in (durations, batch["durations"])
+    )
+    error_ms = jnp.abs(found - true)
+    # The end of the last symbol is the end of the utterance: known.
+    inner = masks.length_mask(batch["num_phonemes"] - 1, error_ms.shape[1])
+    return means | {
+      "boundary_error_ms": Mean.of(error_ms, inner),
+      "boundaries_found": Mean.of(error_ms <= CLOSE_MS, inner),
+    }
+
+  def _inputs(self, batch: Batch) -> tuple[Array, Array, Array, Array]:
+    log_mel = mel.log_mel(batch["wav"], self.spec)
+    phonemes = batch["phonemes"]
+    return (
+      phonemes,
+      masks.length_mask(batch["num_phonemes"], phonemes.shape[1]),
+      log_mel,
+      masks.length_mask(batch["num_frames"], log_mel.shape[1]),
+    )
+
+  def _align(
+    self, params: Params, batch: Batch
+  ) -> tuple[dict[str, tuple[Array, Array]], Array]:
+    """Elements of the losses with their masks, and durations [B, N]."""
+    inputs = self._inputs(batch)
+    logits: Any = self.model.apply({"params": params}, *inputs)
+    lengths = batch["num_frames"], batch["num_phonemes"]
+    pauses = jnp.array([symbols.IDS[symbol] for symbol in symbols.PAUSES])
+    is_pause = jnp.isin(batch["phonemes"], pauses)
+    log_probs = aligner.log_probabilities(logits, *lengths)
+    durations = monotonic.best_durations(
+      jax.lax.stop_gradient(log_probs), *lengths, is_pause
+    )
+    soft = jax.nn.log_softmax(logits, axis=-1)
+    forward_sum = alignment.forward_sum(log_probs, *lengths, is_pause)
+    terms = {
+      "forward_sum": (forward_sum, jnp.ones_like(forward_sum, bool)),
+      "binarisation": (alignment.binarisation(soft, durations), inputs[-1]),
+    }
+    return terms, durations
