@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mistakes in a config, found before anything is written or trained."""
 
+from importlib import util
 from typing import Any
 
 import jax
@@ -49,6 +50,11 @@ def check(config: Any, name: str = "config") -> None:
     raise UserError(
       f"{name}.data.reader={config.data.reader!r} is unknown; "
       f"use {' or '.join(input_pipeline.READERS)}"
+    )
+  if config.data.reader == "tf_data" and not util.find_spec("tensorflow"):
+    raise UserError(
+      f"{name}.data.reader=tf_data needs TensorFlow, which is not installed; "
+      f"use --{name}.data.reader=array_record"
     )
   _check_batches(config, name)
   stages.build(config)

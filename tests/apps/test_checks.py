@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every mistake in a config is one line, before anything is done."""
 
+from importlib import util
+
 import pytest
 
 from configs import codec as codec_config
@@ -46,6 +48,15 @@ def test_mistakes_are_one_line(field, value, message):
   with pytest.raises(UserError) as caught:
     checks.check(config)
   assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_without_tensorflow_the_other_reader_is_named(monkeypatch):
+  monkeypatch.setattr(util, "find_spec", lambda name: None)
+  config = ns2_config.get_config()
+  with pytest.raises(UserError, match="use --config.data.reader=array_record"):
+    checks.check(config)
+  config.data.reader = "array_record"
+  checks.check(config)
 
 
 def test_a_given_codec_must_hear_the_same_audio():
