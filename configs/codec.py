@@ -15,17 +15,11 @@ preset   hardware          time        result
 from ml_collections import ConfigDict
 
 from configs.common import base_config
-from ns_jax.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:
   """Returns the codec's config; `preset` is what follows the colon."""
-  if preset not in PRESETS:
-    names = ", ".join(repr(name) for name in PRESETS)
-    raise UserError(
-      f"configs/codec.py:{preset} is no preset; use one of {names}"
-    )
-  config = base_config("codec", preset)
+  config = base_config("codec", preset, PRESETS)
   config.ema_decay = 0.99
   config.data = dict(
     corpus="demo",

@@ -17,15 +17,11 @@ from ml_collections import ConfigDict
 
 from configs import codec
 from configs.common import base_config
-from ns_jax.errors import UserError
 
 
 def get_config(preset: str = "") -> ConfigDict:
   """Returns the stage's config; `preset` is what follows the colon."""
-  if preset not in PRESETS:
-    names = ", ".join(repr(name) for name in PRESETS)
-    raise UserError(f"configs/ns2.py:{preset} is no preset; use one of {names}")
-  config = base_config("ns2", preset)
+  config = base_config("ns2", preset, PRESETS)
   config.codec = codec.get_config(preset)
   config.frozen = dict(codec="")  # workdir of a codec; "": train config.codec
   config.ema_decay = 0.995

@@ -72,7 +72,7 @@ def evaluate(config: Any, path: str | pathlib.Path) -> None:
   with _locked(run_dir):
     workdir.open_workdir(run_dir, config)
     clock = _Stopwatch()
-    weights = dataclasses.replace(restore.restore(run_dir), config=config)
+    weights = _weights(config, run_dir)
     records_dir = _prepare(config)
     if "frozen" in config:
       records_dir = _add_codes(config, records_dir, SpeechCodec.of(weights))
@@ -169,7 +169,12 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
   )
   with clock(config.stage), jax.set_mesh(mesh):
     loop.fit(config, stage, feeds, run_dir, mesh=mesh, frozen=frozen)
-  _report(restore.restore(run_dir), run_dir, records_dir, clock)
+  _report(_weights(config, run_dir), run_dir, records_dir, clock)
+
+
+def _weights(config: Any, run_dir: pathlib.Path) -> Weights:
+  """A run's weights, to be measured as `config` asks now."""
+  return dataclasses.replace(restore.restore(run_dir), config=config)
 
 
 def _given_codec(config: Any) -> str:

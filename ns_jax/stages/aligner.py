@@ -128,8 +128,7 @@ class _Training:
     inputs = self._inputs(batch)
     logits: Any = self.model.apply({"params": params}, *inputs)
     lengths = batch["num_frames"], batch["num_phonemes"]
-    pauses = jnp.array([symbols.IDS[symbol] for symbol in symbols.PAUSES])
-    is_pause = jnp.isin(batch["phonemes"], pauses)
+    is_pause = jnp.isin(batch["phonemes"], jnp.array(symbols.PAUSE_IDS))
     log_probs = aligner.log_probabilities(logits, *lengths)
     durations = monotonic.best_durations(
       jax.lax.stop_gradient(log_probs), *lengths, is_pause

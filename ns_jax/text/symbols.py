@@ -40,6 +40,7 @@ SYMBOLS = (
 PADDING_ID = 0
 VOCABULARY_SIZE = len(SYMBOLS)
 IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
+PAUSE_IDS = tuple(IDS[symbol] for symbol in PAUSES)
 
 
 def to_ids(symbols: Iterable[str]) -> np.ndarray:
@@ -72,4 +73,4 @@ def is_pause(ids: np.ndarray) -> np.ndarray:
   Returns:
     [..., N] bool.
   """
-  return np.isin(ids, [IDS[symbol] for symbol in PAUSES])
+  return np.isin(ids, PAUSE_IDS)
