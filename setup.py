@@ -26,6 +26,7 @@ CORE = [
   "optax>=0.2.5",
   "orbax-checkpoint>=0.11.30",
   # Records and text.
+  "apache-beam>=2.65",
   "array-record>=0.7; platform_system != 'Windows'",
   "espeakng-loader>=0.2.4",
   "tensorflow-datasets>=4.9.9",
@@ -48,8 +49,6 @@ EVAL = ["pesq>=0.0.4", "pystoi>=0.4"]
 EXTRAS = {
   "cuda": ["jax[cuda12]"],
   "tpu": ["jax[tpu]"],
-  # TFDS prepares the large public corpora with Beam.
-  "data": ["apache-beam>=2.65"],
   "eval": EVAL,
   "apps": ["tensorboard>=2.19"],
   "dev": [

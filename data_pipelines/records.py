@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random access to stored records, without TensorFlow."""
 
+import json
 import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -12,6 +13,29 @@ from data_pipelines import schema
 from data_pipelines.corpora.corpus import Record
 from ns_jax.errors import UserError
 
+LAYERS = "layers"  # folder of fields that were added later
+RECORDS_FILE = "records.json"  # written last: with it, records are finished
+
+
+def read_facts(directory: str | pathlib.Path) -> dict[str, Any]:
+  """What is known of finished records: identity, description, splits, bytes.
+
+  Raises:
+    UserError: there are none.
+  """
+  path = pathlib.Path(directory) / RECORDS_FILE
+  if not path.is_file():
+    raise UserError(
+      f"{directory}: holds no finished records; make them with 'ns-jax prepare'"
+    )
+  return json.loads(path.read_text())
+
+
+def base_of(records_dir: pathlib.Path) -> pathlib.Path:
+  """The records a layer belongs to; plain records belong to themselves."""
+  is_layer = records_dir.parent.name == LAYERS
+  return records_dir.parent.parent if is_layer else records_dir
+
 
 class Records:
   """A split as a sequence of records; safe to read from several threads."""
@@ -22,44 +46,68 @@ class Records:
     split: str,
     features: Collection[str] = (),
   ):
-    """Opens a split.
+    """Opens a split with its layers.
 
     Args:
-      records_dir: from `builder.prepare` or `codes.add_codes`.
+      records_dir: records, or the folder of one of their layers, which is then
+        joined, too.
       split: "train", "valid" or "test".
       features: fields that must be there.
 
     Raises:
       UserError: no such records, split or field.
     """
-    records_dir = pathlib.Path(records_dir)
-    if not (records_dir / "dataset_info.json").is_file():
+    records_dir = pathlib.Path(records_dir).absolute()
+    sizes = read_facts(records_dir)["splits"]
+    if split not in sizes:
       raise UserError(
-        f"{records_dir}: holds no finished records; "
-        "build them with data_pipelines.builder.prepare"
+        f"{records_dir}: no split '{split}'; it has {sorted(sizes)}"
       )
-    builder: Any = tfds.builder_from_directory(records_dir)
-    if split not in builder.info.splits:
-      raise UserError(
-        f"{records_dir}: no split '{split}'; "
-        f"it has {sorted(builder.info.splits)}"
-      )
-    self.features = tuple(builder.info.features)
+    self._where = records_dir
+    self._sources: list[Any] = []
+    names: dict[str, None] = {}
+    for directory in _stack(records_dir):
+      builder: Any = tfds.builder_from_directory(directory)
+      names |= dict.fromkeys(builder.info.features)
+      self._sources.append(builder.as_data_source(split=split))
+    self.features = tuple(names)
     schema.require(features, self.features, str(records_dir))
-    self._source = builder.as_data_source(split=split)
 
   def __len__(self) -> int:
     """Number of records."""
-    return len(self._source)
+    return len(self._sources[0])
 
   def __iter__(self) -> Iterator[Record]:
     """All records in order."""
     return (self[index] for index in range(len(self)))
 
   def __getitem__(self, index: int) -> Record:
-    """One record; strings as str, the rest as numpy arrays."""
-    record = self._source[index]
+    """One record; strings as str, the rest as numpy arrays.
+
+    Raises:
+      UserError: a layer was made for other records.
+    """
+    record: Record = {}
+    for source in self._sources:
+      part = source[index]
+      if part["id"] != record.get("id", part["id"]):
+        raise UserError(
+          f"{self._where}: a layer does not fit its records; "
+          f"delete {LAYERS} there and make it again"
+        )
+      record |= part
     return {
       name: value.decode() if isinstance(value, bytes) else np.asarray(value)
       for name, value in record.items()
     }
+
+
+def _stack(records_dir: pathlib.Path) -> list[pathlib.Path]:
+  """The base, the layers that are always joined, and the one asked for."""
+  base = base_of(records_dir)
+  always = [
+    path
+    for path in sorted((base / LAYERS).glob("*"))
+    if path.name in schema.BY_NAME and (path / RECORDS_FILE).is_file()
+  ]
+  return list(dict.fromkeys([base, *always, records_dir]))

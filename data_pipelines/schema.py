@@ -23,11 +23,8 @@ class FeatureSpec:
   made_by: str  # what to do where it is missing
 
 
-_CORPUS = "build the corpus again: data_pipelines.builder.prepare"
-_CODES = (
-  "encode the corpus with a trained codec: "
-  "data_pipelines.features.codes.add_codes"
-)
+_CORPUS = "make them again: ns-jax prepare"
+_CODES = "encode them with a trained codec: ns-jax prepare --codec=<workdir>"
 
 FEATURES = (
   FeatureSpec("id", "str", "", "", "unique in the corpus", _CORPUS),

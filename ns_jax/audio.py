@@ -33,6 +33,14 @@ class AudioSpec:
     """Duration of a latent frame: 12.5 ms."""
     return 1000.0 * self.hop_samples / self.sample_rate_hz
 
+  @property
+  def grid(self) -> dict[str, int]:
+    """What samples and frames stored on disk depend on."""
+    return {
+      "sample_rate_hz": self.sample_rate_hz,
+      "hop_samples": self.hop_samples,
+    }
+
   def num_frames(self, num_samples: int) -> int:
     """Frames that cover `num_samples`, rounded up."""
     return -(-num_samples // self.hop_samples)

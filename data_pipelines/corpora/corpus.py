@@ -1,28 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a corpus is to the builder: splits of records with some fields."""
+"""What a corpus is to the builder: a list of items that become records."""
 
-import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
 
 Record = dict[str, Any]  # field of schema.FEATURES -> value
+Item = dict[str, Any]  # JSON: all a worker needs to make some records
+Note = dict[str, Any]  # JSON: what a corpus wants to remember of a shard
 
 
-@dataclasses.dataclass(frozen=True)
-class Corpus:
-  """A source of records.
+class Corpus(Protocol):
+  """A source of records; pickled, because workers make them.
 
-  name, config and version name the directory it is stored in, so anything that
-  changes a record must change one of them.
+  What it yields may depend on nothing but its identity and what lies on disk,
+  so that a build that was killed goes on as if nothing had happened.
   """
 
-  name: str
-  config: str
-  version: str
-  description: str
-  features: tuple[str, ...]  # fields every record has
-  split_sizes: Mapping[str, int]
-  records: Callable[[str], Iterator[Record]]  # by split, in a fixed order
-  # Called with the directory when all splits are in it, before it is final.
-  finish: Callable[[pathlib.Path], None] | None = None
+  @property
+  def description(self) -> str:
+    """A sentence for the dataset's metadata."""
+    ...
+
+  @property
+  def features(self) -> tuple[str, ...]:
+    """Fields that every record has."""
+    ...
+
+  @property
+  def items_per_shard(self) -> tuple[int, int]:
+    """Fewest and most items that are worth a file of their own."""
+    ...
+
+  def identity(self) -> dict[str, Any]:
+    """JSON: everything a record depends on but the source's content."""
+    ...
+
+  def plan(self, notes: list[Note]) -> Iterator[tuple[str, Item]]:
+    """Yields (split, item) in a fixed order.
+
+    Raises:
+      UserError: the source cannot be read at all.
+    """
+    ...
+
+  def records(self, items: list[Item], notes: list[Note]) -> Iterator[Record]:
+    """Makes the records of a shard, none or several of each item."""
+    ...
+
+  def finish(self, directory: pathlib.Path, notes: Iterable[Note]) -> None:
+    """Writes what the corpus knows beside its records.
+
+    Args:
+      directory: of the records, all written.
+      notes: those of `plan`, then of each shard in order.
+    """
+    ...

@@ -7,18 +7,16 @@ were written for this project and are in the public domain (CC0); the last of
 them are spoken by held-out speakers only.
 """
 
-import concurrent.futures
 import dataclasses
-import functools
-import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import soxr
 
 from data_pipelines.corpora import demo_voices
-from data_pipelines.corpora.corpus import Corpus, Record
+from data_pipelines.corpora.corpus import Item, Note, Record
 from data_pipelines.features import durations, pitch
 from ns_jax import audio
 from ns_jax.errors import UserError
@@ -28,6 +26,11 @@ VERSION = "1.0.0"
 SENTENCES = pathlib.Path(__file__).with_name("demo_sentences.txt")
 HELD_OUT_SENTENCES = {"valid": 30, "test": 30}  # at the end, in this order
 
+_VOICES = {
+  "train": demo_voices.TRAIN,
+  "valid": demo_voices.VALID,
+  "test": demo_voices.TEST,
+}
 _LEAD_FRAMES, _TAIL_FRAMES = 2, 4  # silence around the speech
 
 
@@ -51,40 +54,75 @@ SIZES = {
 }
 
 
-def corpus(size: str, spec: audio.AudioSpec) -> Corpus:
-  """Describes the corpus; nothing is synthesised before it is read.
+@dataclasses.dataclass(frozen=True)
+class DemoCorpus:
+  """The corpus as the builder sees it; an item is a speaker's sentences."""
 
-  Args:
-    size: "full" (about 45 minutes) or "tiny" (seconds, for tests).
-    spec: rate and frames of the records.
-  """
-  if size not in SIZES:
-    raise UserError(f"demo corpus: no size '{size}'; choose of {list(SIZES)}")
-  chosen = SIZES[size]
-  return Corpus(
-    name="demo",
-    config=f"{size}_{spec.sample_rate_hz}hz_hop{spec.hop_samples}",
-    version=VERSION,
-    description="English by espeak-ng in many voices, with exact durations.",
-    features=(
-      *("id", "speaker", "text", "wav"),
-      *("phonemes", "durations", "f0"),
-    ),
-    split_sizes={
-      split: chosen.voices[split] * chosen.sentences[split]
-      for split in chosen.voices
-    },
-    records=functools.partial(_records, chosen, spec),
+  size: str  # "full" (about 45 minutes) or "tiny" (seconds, for tests)
+  spec: audio.AudioSpec
+  description = "English by espeak-ng in many voices, with exact durations."
+  features = (
+    *("id", "speaker", "text", "wav"),
+    *("phonemes", "durations", "f0"),
   )
+  items_per_shard = (1, 8)
+
+  def __post_init__(self):
+    """Refuses an unknown size."""
+    if self.size not in SIZES:
+      raise UserError(
+        f"demo corpus: no size '{self.size}'; choose of {list(SIZES)}"
+      )
+
+  @property
+  def split_sizes(self) -> dict[str, int]:
+    """Number of records in each split."""
+    size = SIZES[self.size]
+    return {s: size.voices[s] * size.sentences[s] for s in size.voices}
+
+  def identity(self) -> dict[str, Any]:
+    """Which corpus this is."""
+    return dict(
+      corpus="demo",
+      version=VERSION,
+      size=self.size,
+      audio=self.spec.grid,
+    )
+
+  def plan(self, notes: list[Note]) -> Iterator[tuple[str, Item]]:
+    """Speakers walk through the sentences one after another.
+
+    So all are used alike, in an order that mixes their subjects.
+    """
+    del notes
+    size = SIZES[self.size]
+    for split, num_voices in size.voices.items():
+      order = np.random.default_rng(0).permutation(len(sentences(split)))
+      count = size.sentences[split]
+      for number, speaker in enumerate(voices(split, num_voices)):
+        picked = np.arange(number * count, (number + 1) * count) % len(order)
+        yield (
+          split,
+          dict(split=split, speaker=speaker, sentences=order[picked].tolist()),
+        )
+
+  def records(self, items: list[Item], notes: list[Note]) -> Iterator[Record]:
+    """Speaks; each speaker has an engine that never spoke before."""
+    del notes
+    for item in items:
+      split, speaker = item["split"], item["speaker"]
+      engine, voice = espeak.Engine(), _VOICES[split][speaker]
+      for i in item["sentences"]:
+        name, text = f"{speaker}_{split}{i:03d}", sentences(split)[i]
+        yield speak(engine, name, speaker, voice, text, self.spec)
+
+  def finish(self, directory: pathlib.Path, notes: Iterable[Note]) -> None:
+    """There is nothing to add."""
 
 
 def voices(split: str, count: int) -> dict[str, espeak.Voice]:
   """Takes `count` speakers of a split, low and high ones alike."""
-  table = {
-    "train": demo_voices.TRAIN,
-    "valid": demo_voices.VALID,
-    "test": demo_voices.TEST,
-  }[split]
+  table = _VOICES[split]
   picked = [round(i * len(table) / count) for i in range(count)]
   names = list(table)
   return {names[i]: table[names[i]] for i in picked}
@@ -100,29 +138,6 @@ def sentences(split: str) -> list[str]:
     "valid": lines[first_valid:first_test],
     "test": lines[first_test:],
   }[split]
-
-
-def _records(size: Size, spec: audio.AudioSpec, split: str) -> Iterator[Record]:
-  texts = sentences(split)
-  count = size.sentences[split]
-  # Speakers walk through the sentences one after another: all are used alike,
-  # in an order that mixes their subjects.
-  order = np.random.default_rng(0).permutation(len(texts))
-
-  def speak_all(job: tuple[int, tuple[str, espeak.Voice]]) -> list[Record]:
-    number, (speaker, voice) = job
-    engine = espeak.Engine()
-    picked = [order[(number * count + j) % len(texts)] for j in range(count)]
-    return [
-      speak(engine, f"{speaker}_{split}{i:03d}", speaker, voice, texts[i], spec)
-      for i in picked
-    ]
-
-  jobs = enumerate(voices(split, size.voices[split]).items())
-  # Threads: synthesiser, resampler and PyWorld all work outside Python's lock.
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    for records in pool.map(speak_all, jobs):
-      yield from records
 
 
 def speak(

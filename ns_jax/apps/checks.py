@@ -1,35 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mistakes in a config, found before anything is written or trained."""
 
+import pathlib
 from importlib import util
 from typing import Any
 
 import jax
 
-from data_pipelines import input_pipeline
+from data_pipelines import input_pipeline, records
 from data_pipelines.corpora import demo
-from data_pipelines.corpora.corpus import Corpus
 from ns_jax import audio, evaluation, sharding, stages
 from ns_jax.errors import UserError
 from ns_jax.models.ns2_sampling import SampleOptions
 
 DTYPES = ("float32", "bfloat16")
-_CORPORA = {"demo": demo.corpus}
+DEMO = "demo"  # config.data.corpus that is built in
 
 
-def find_corpus(config: Any) -> Corpus:
-  """The corpus of a config; nothing of it is read yet.
+def demo_corpus(config: Any) -> demo.DemoCorpus | None:
+  """The built-in corpus where a config names it, else None.
 
   Raises:
-    UserError: there is none of that name or size.
+    UserError: it has no such size.
   """
-  if config.data.corpus not in _CORPORA:
+  if config.data.corpus != DEMO:
+    return None
+  return demo.DemoCorpus(
+    config.data.corpus_size, audio.AudioSpec(**config.audio)
+  )
+
+
+def _split_sizes(config: Any, name: str) -> dict[str, int]:
+  """Number of records by split, of a corpus that may not be made yet."""
+  corpus = demo_corpus(config)
+  if corpus:
+    return corpus.split_sizes
+  path = pathlib.Path(config.data.corpus).expanduser()
+  if not path.is_dir():
     raise UserError(
-      f"config.data.corpus={config.data.corpus!r} is unknown; "
-      f"use one of {', '.join(_CORPORA)}"
+      f"{name}.data.corpus={config.data.corpus!r} is neither {DEMO!r} nor a "
+      "folder of records; make one with 'ns-jax prepare'"
     )
-  spec = audio.AudioSpec(**config.audio)
-  return _CORPORA[config.data.corpus](config.data.corpus_size, spec)
+  facts = records.read_facts(path)
+  wanted = audio.AudioSpec(**config.audio).grid
+  heard = facts["identity"]["audio"]
+  if heard != wanted:
+    raise UserError(
+      f"{name}.data.corpus={config.data.corpus!r}: its records are of {heard}, "
+      f"this run works on {wanted}; make {name}.audio the same"
+    )
+  return facts["splits"]
 
 
 def check(config: Any, name: str = "config") -> None:
@@ -95,7 +115,13 @@ def _check_batches(config: Any, name: str) -> None:
         f"{name}.{field}.batch_size={batch_size} does not divide over "
         f"{shards} device(s); use a multiple of {shards}"
       )
-  sizes = find_corpus(config).split_sizes
+  sizes = _split_sizes(config, name)
+  for split in ("train", "valid", "test"):
+    if not sizes.get(split):
+      raise UserError(
+        f"{name}.data.corpus={config.data.corpus!r} has no record in split "
+        f"'{split}'; prepare it again with other speakers held out"
+      )
   smallest = min(sizes["valid"], sizes["test"])
   if config.eval.batch_size > smallest:
     raise UserError(

@@ -208,10 +208,17 @@ def _codec(
 
 
 def _prepare(config: Any) -> pathlib.Path:
-  """Builds the corpus unless it stands; returns its records' folder."""
-  corpus = checks.find_corpus(config)
+  """The folder of the records; builds the built-in corpus unless it stands."""
+  corpus = checks.demo_corpus(config)
+  if not corpus:
+    return pathlib.Path(config.data.corpus).expanduser().absolute()
+  grid = "_".join(map(str, corpus.spec.grid.values()))
+  folder = f"demo_{corpus.size}_{grid}"
   return _first_process_first(
-    lambda: builder.prepare(corpus, config.data.dir), "corpus"
+    lambda: builder.build(
+      corpus, pathlib.Path(config.data.dir) / folder, label="demo corpus"
+    ),
+    "corpus",
   )
 
 

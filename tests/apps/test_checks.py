@@ -21,7 +21,7 @@ def test_presets_pass_on_eight_devices(module, preset):
   ("field", "value", "message"),
   [
     ("dtype", "float31", "config.dtype='float31' is unknown; use float32 or"),
-    ("data.corpus", "ljspeach", "config.data.corpus='ljspeach' is unknown"),
+    ("data.corpus", "ljspeach", "config.data.corpus='ljspeach' is neither"),
     ("data.corpus_size", "ful", "no size 'ful'"),
     ("data.reader", "csv", "config.data.reader='csv' is unknown; use tf_data"),
     ("mesh.fsdp", 3, "does not fit 8 device"),

@@ -15,5 +15,9 @@ def spec():
 
 @pytest.fixture(scope="session")
 def records_dir(tmp_path_factory, spec):
-  corpus = demo.corpus("tiny", spec)
-  return builder.prepare(corpus, tmp_path_factory.mktemp("data"))
+  return builder.build(
+    demo.DemoCorpus("tiny", spec),
+    tmp_path_factory.mktemp("data") / "records",
+    label="demo",
+    beam_options=builder.THIS_PROCESS,
+  )

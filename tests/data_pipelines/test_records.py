@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from data_pipelines import records
+from data_pipelines import layers, records
 from ns_jax.errors import UserError
 
 
 def test_missing_field_names_it_and_what_makes_it(records_dir):
-  with pytest.raises(UserError, match="'codes'.*add_codes"):
+  with pytest.raises(UserError, match="'codes'.*ns-jax prepare"):
     records.Records(records_dir, "train", features=("wav", "codes"))
 
 
@@ -20,7 +22,7 @@ def test_missing_records_and_split(records_dir, tmp_path):
     records.Records(records_dir, "dev")
 
 
-def test_whole_path_needs_no_tensorflow(records_dir):
+def test_whole_path_needs_no_tensorflow(tmp_path):
   code = f"""
 import functools, sys
 from data_pipelines import builder, examples, input_pipeline, records
@@ -28,9 +30,11 @@ from data_pipelines.corpora import demo
 from data_pipelines.features import codes
 from ns_jax.audio import AudioSpec
 spec = AudioSpec()
-builder.prepare(demo.corpus("tiny", spec), {str(records_dir.parents[2])!r})
+path = builder.build(
+  demo.DemoCorpus("tiny", spec), {str(tmp_path / "out")!r}, label="demo",
+  beam_options=builder.THIS_PROCESS)
 batches = input_pipeline.make_batches(
-  {str(records_dir)!r}, "train", reader="array_record", batch_size=2, seed=0,
+  path, "train", reader="array_record", batch_size=2, seed=0,
   example_fn=functools.partial(
     examples.waveform, crop_frames=4, spec=spec))
 assert next(batches)["wav"].shape == (2, 800)
@@ -38,3 +42,47 @@ assert "tensorflow" not in sys.modules
 assert "jax" not in sys.modules
 """
   subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.fixture
+def toy_layer(records_dir):
+  """A layer of made-up durations, gone after the test."""
+
+  def fill(split, stored, notes):
+    return [
+      {"durations": np.full(len(record["phonemes"]), 7, np.int32)}
+      for record in stored
+    ]
+
+  yield layers.add_layer(
+    records_dir,
+    "durations",
+    fields=("durations",),
+    identity={"by": "toy"},
+    fill=fill,
+    label="toy",
+  )
+  shutil.rmtree(records_dir / "layers" / "durations")
+
+
+def test_a_layer_named_after_its_field_is_always_joined(records_dir, toy_layer):
+  plain = records.Records(records_dir, "test")
+  assert set(plain[0]["durations"]) == {7}
+  assert plain[0]["wav"].any()
+  named = records.Records(toy_layer, "test")
+  assert named.features == plain.features
+  assert len(named) == len(plain)
+
+
+def test_a_layer_of_other_records_is_refused(records_dir, toy_layer, tmp_path):
+  copy = tmp_path / "copy"
+  shutil.copytree(records_dir, copy)
+  swapped = copy / "layers" / "durations"
+  of_test, of_valid = (
+    swapped / f"{split}.array_record-00000-of-00001"
+    for split in ("test", "valid")
+  )
+  of_test.unlink()
+  shutil.copy(of_valid, of_test)
+  with pytest.raises(UserError, match="does not fit"):
+    records.Records(copy, "test")[0]
