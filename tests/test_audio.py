@@ -4,6 +4,7 @@
 import errno
 import pathlib
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -45,7 +46,7 @@ def test_int16_round_trip():
   [
     (None, "no such audio file"),
     (b"this is not audio", "not readable as audio"),
-    (b"", "not readable as audio"),
+    (b"", "is empty"),
   ],
 )
 def test_bad_files_are_one_clear_line(tmp_path, content, message):
@@ -95,3 +96,57 @@ def test_a_wave_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     audio.write_wav(path, np.zeros(100), SPEC)
   assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
   assert path.read_bytes() == before
+
+
+def _tone(seconds=2.0, rate_hz=16_000):
+  return 0.3 * np.sin(2 * np.pi * 300 / rate_hz * np.arange(seconds * rate_hz))
+
+
+def test_a_piece_of_a_file(tmp_path):
+  wav = _tone()
+  soundfile.write(tmp_path / "a.wav", wav, 16_000)
+  piece, rate_hz = audio.decode(tmp_path / "a.wav", start_sec=0.5, end_sec=0.75)
+  assert rate_hz == 16_000
+  np.testing.assert_allclose(piece[:, 0], wav[8000:12_000], atol=1e-4)
+  with pytest.raises(UserError, match="no piece that begins at 3 s"):
+    audio.decode(tmp_path / "a.wav", start_sec=3.0)
+  with pytest.raises(UserError, match="is longer than 1 s"):
+    audio.decode(tmp_path / "a.wav", max_sec=1.0)
+
+
+def test_m4a_is_read(tmp_path):
+  path = tmp_path / "a.m4a"
+  wav = _tone().astype(np.float32)
+  with av.open(str(path), "w") as container:
+    stream = container.add_stream("aac", rate=16_000)
+    stream.layout = "mono"
+    frame = av.AudioFrame.from_ndarray(wav[None], format="fltp", layout="mono")
+    frame.sample_rate = 16_000
+    container.mux([*stream.encode(frame), *stream.encode(None)])
+  samples, rate_hz = audio.decode(path)
+  assert rate_hz == 16_000 and abs(len(samples) - len(wav)) < 4096
+  spectrum = np.abs(np.fft.rfft(samples[8000:24_000, 0]))
+  assert np.argmax(spectrum) == 300
+  piece, _ = audio.decode(path, start_sec=0.5, end_sec=1.0)
+  assert len(piece) == 8000
+  with pytest.raises(UserError, match="longer than 1 s"):
+    audio.decode(path, max_sec=1.0)
+
+
+def test_a_file_that_was_cut_off_and_one_from_a_pipe(tmp_path):
+  soundfile.write(tmp_path / "a.wav", _tone(), 16_000)
+  whole = (tmp_path / "a.wav").read_bytes()
+  (tmp_path / "cut.wav").write_bytes(whole[:20_000])
+  with pytest.raises(UserError, match="is cut off: 64000 bytes promised"):
+    audio.decode(tmp_path / "cut.wav")
+  piped = bytearray(whole)
+  piped[4:8] = piped[40:44] = b"\xff" * 4  # lengths nobody knew beforehand
+  (tmp_path / "pipe.wav").write_bytes(piped)
+  assert len(audio.decode(tmp_path / "pipe.wav")[0]) == 32_000
+
+
+def test_a_list_of_other_files_is_not_followed(tmp_path):
+  soundfile.write(tmp_path / "secret.wav", _tone(), 16_000)
+  (tmp_path / "a.m4a").write_text("ffconcat version 1.0\nfile secret.wav\n")
+  with pytest.raises(UserError, match="not readable as audio"):
+    audio.decode(tmp_path / "a.m4a")

@@ -32,7 +32,7 @@ _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 1, 2, 0x8000
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _CHARS_UTF8 = 1
-_LIST_END, _CLAUSE_END, _PHONEME = 0, 5, 7
+_LIST_END, _WORD, _CLAUSE_END, _PHONEME = 0, 1, 5, 7
 _NAME_BYTES = 8
 
 
@@ -50,10 +50,10 @@ class _Event(ctypes.Structure):
 
 
 class _RawEvent(NamedTuple):
-  ends_clause: bool
+  type: int  # _WORD, _CLAUSE_END or _PHONEME
   text_position: int
   sample: int
-  name: str  # IPA; empty for a pause or the end of a clause
+  name: str  # IPA; empty for a pause and where there is no phoneme
 
 
 _Callback = ctypes.CFUNCTYPE(
@@ -81,6 +81,7 @@ class Speech:
   wav: np.ndarray  # [S] int16 at SAMPLE_RATE_HZ
   phonemes: tuple[str, ...]  # N symbols of the inventory
   starts_samples: tuple[int, ...]  # N; a symbol lasts until the next begins
+  word_starts: tuple[bool, ...]  # N; "of the" and its like are one word
 
 
 class Engine:
@@ -127,9 +128,9 @@ class Engine:
     with self._lock:
       self._chunks, self._events = [], []
       self._run(text, voice)
-      names, starts = _read_events(self._events, text)
+      names, starts, word_starts = _read_events(self._events, text)
       wav = np.concatenate([np.zeros(0, np.int16), *self._chunks])
-    return Speech(wav, tuple(names), tuple(starts))
+    return Speech(wav, tuple(names), tuple(starts), tuple(word_starts))
 
   def _run(self, text: str, voice: Voice) -> None:
     name = f"{LANGUAGE}+{voice.variant}" if voice.variant else LANGUAGE
@@ -151,12 +152,12 @@ class Engine:
     for event in events:
       if event.type == _LIST_END:
         break
-      if event.type in (_PHONEME, _CLAUSE_END):
+      if event.type in (_WORD, _PHONEME, _CLAUSE_END):
         # The field has no closing NUL where the name is 8 bytes long.
         name = bytes(event.name) if event.type == _PHONEME else b""
         self._events.append(
           _RawEvent(
-            event.type == _CLAUSE_END,
+            event.type,
             event.text_position,
             event.sample,
             name.split(b"\0")[0].decode(),
@@ -167,23 +168,31 @@ class Engine:
 
 def _read_events(
   events: Sequence[_RawEvent], text: str
-) -> tuple[list[str], list[int]]:
-  """Turns events into symbols and their first samples."""
-  names, starts = [symbols.SILENCE], [0]
+) -> tuple[list[str], list[int], list[bool]]:
+  """Turns events into symbols, their first samples, and where words begin."""
+  names, starts, word_starts = [symbols.SILENCE], [0], [False]
   unnamed: list[int] = []  # starts of a run of events without a name
+  is_new_word = False
   for event in events:
-    if not event.ends_clause and not event.name:
+    if event.type == _WORD:
+      is_new_word = True
+      continue
+    ends_clause = event.type == _CLAUSE_END
+    if not ends_clause and not event.name:
       unnamed.append(event.sample)
       continue
     # A pause is two unnamed events, its start and its end. A single one is a
     # glide inside the clause and belongs to the phone before.
     if len(unnamed) > 1:
-      spoken = text[: event.text_position].rstrip() if event.ends_clause else ""
+      spoken = text[: event.text_position].rstrip() if ends_clause else ""
       mark = spoken[-1:]
       names.append(mark if mark in symbols.PUNCTUATION else symbols.SILENCE)
       starts.append(unnamed[0])
+      word_starts.append(False)
     unnamed = []
     if event.name:
       names.append(event.name)
       starts.append(event.sample)
-  return names, starts
+      word_starts.append(is_new_word)
+      is_new_word = False
+  return names, starts, word_starts

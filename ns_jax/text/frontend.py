@@ -18,10 +18,18 @@ _READER = espeak.Voice(rate_wpm=400)
 
 
 @dataclasses.dataclass(frozen=True)
+class Reading:
+  """How a text is pronounced."""
+
+  phonemes: np.ndarray  # [N] int32 ids
+  word_starts: np.ndarray  # [N] uint8, 1 where a word begins
+
+
+@dataclasses.dataclass(frozen=True)
 class Frontend:
   """American English: normalisation, then grapheme to phoneme."""
 
-  def phonemes(self, text: str) -> list[str]:
+  def read(self, text: str) -> Reading:
     """Reads text of any length.
 
     Returns:
@@ -32,12 +40,17 @@ class Frontend:
       UserError: nothing to speak, or a symbol outside the inventory.
     """
     speech = _engine().synthesize(normalize.normalize(text), _READER)
-    symbols.to_ids(speech.phonemes)
-    return list(speech.phonemes)
+    return Reading(
+      symbols.to_ids(speech.phonemes), np.array(speech.word_starts, np.uint8)
+    )
+
+  def phonemes(self, text: str) -> list[str]:
+    """Symbols of `read(text)`."""
+    return symbols.from_ids(self.ids(text))
 
   def ids(self, text: str) -> np.ndarray:
-    """Ids of `phonemes(text)`, [N] int32."""
-    return symbols.to_ids(self.phonemes(text))
+    """Phonemes of `read(text)`, [N] int32."""
+    return self.read(text).phonemes
 
 
 @functools.cache
