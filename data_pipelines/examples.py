@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.corpora.corpus import Record
+from data_pipelines.features import pauses
 from ns_jax import audio
 from ns_jax.errors import UserError
 
@@ -24,7 +25,8 @@ def make_example_fn(
   """Chooses the transform that a config's `data` section names.
 
   Args:
-    data: section with `example` ("waveform" or "utterance") and its lengths.
+    data: section with `example` ("waveform", "utterance" or "whole") and its
+      lengths.
     features: record fields the stage reads.
     spec: gives the hop.
 
@@ -36,17 +38,17 @@ def make_example_fn(
   """
   if data.example == "waveform":
     return functools.partial(waveform, crop_frames=data.crop_frames, spec=spec)
-  if data.example == "utterance":
-    return functools.partial(
-      utterance,
-      features=features,
-      max_frames=data.max_frames,
-      max_phonemes=data.max_phonemes,
-      spec=spec,
+  if data.example not in _OF_TEXT:
+    raise UserError(
+      f"config.data.example={data.example!r} is unknown; "
+      f"use waveform, {' or '.join(_OF_TEXT)}"
     )
-  raise UserError(
-    f"config.data.example={data.example!r} is unknown; "
-    "use waveform or utterance"
+  return functools.partial(
+    _OF_TEXT[data.example],
+    features=features,
+    max_frames=data.max_frames,
+    max_phonemes=data.max_phonemes,
+    spec=spec,
   )
 
 
@@ -99,13 +101,81 @@ def utterance(
     num_samples: [] int32. Each only if in `features`; 0 after the end.
   """
   first, last = _window(record, rng, max_frames, max_phonemes)
-  durations = record["durations"][first:last]
+  # A single symbol, a long pause perhaps, may be longer than the window.
+  durations = np.minimum(record["durations"][first:last], max_frames)
   start = int(record["durations"][:first].sum())
   frames = slice(start, start + int(durations.sum()))
+  example = {"durations": _pad(durations, max_phonemes)}
+  return example | _cut(
+    record, slice(first, last), frames, features, max_frames, max_phonemes, spec
+  )
+
+
+def whole(
+  record: Record,
+  rng: np.random.Generator,
+  *,
+  features: Collection[str],
+  max_frames: int,
+  max_phonemes: int,
+  spec: audio.AudioSpec,
+) -> Example:
+  """Pads an utterance to be aligned: never cut, with a pause before each word.
+
+  Args:
+    record: with phonemes, word_starts, wav and `features`.
+    rng: not used.
+    features: which of durations, f0, codes and wav to return; other names are
+      ignored.
+    max_frames: T.
+    max_phonemes: N.
+    spec: gives the hop.
+
+  Returns:
+    As `utterance`; durations only if in `features`; and is_offer: [N] bool,
+    True for the pauses that were added.
+
+  Raises:
+    UserError: the utterance does not fit.
+  """
+  del rng
+  offered = pauses.offer(record["phonemes"], record["word_starts"])
+  num_frames = spec.num_frames(len(record["wav"]))
+  num_phonemes = len(offered.phonemes)
+  if num_frames > max_frames or num_phonemes > max_phonemes:
+    raise UserError(
+      f"record {record['id']}: {num_frames} frames and {num_phonemes} phonemes "
+      f"do not fit config.data.max_frames={max_frames} and "
+      f"config.data.max_phonemes={max_phonemes}"
+    )
+  example = {"is_offer": _pad(offered.is_offer, max_phonemes)}
+  if "durations" in features:
+    durations = np.zeros(num_phonemes, np.int32)
+    durations[~offered.is_offer] = record["durations"]
+    example["durations"] = _pad(durations, max_phonemes)
+  phonemes, frames = slice(0, num_phonemes), slice(0, num_frames)
+  record = {**record, "phonemes": offered.phonemes}
+  return example | _cut(
+    record, phonemes, frames, features, max_frames, max_phonemes, spec
+  )
+
+
+_OF_TEXT = {"utterance": utterance, "whole": whole}
+
+
+def _cut(
+  record: Record,
+  phonemes: slice,
+  frames: slice,
+  features: Collection[str],
+  max_frames: int,
+  max_phonemes: int,
+  spec: audio.AudioSpec,
+) -> Example:
+  """Pads a piece of a record: its phonemes, and what of its frames is asked."""
   example = {
-    "phonemes": _pad(record["phonemes"][first:last], max_phonemes),
-    "num_phonemes": np.array(last - first, np.int32),
-    "durations": _pad(durations, max_phonemes),
+    "phonemes": _pad(record["phonemes"][phonemes], max_phonemes),
+    "num_phonemes": np.array(phonemes.stop - phonemes.start, np.int32),
     "num_frames": np.array(frames.stop - frames.start, np.int32),
   }
   if "f0" in features:
@@ -137,13 +207,7 @@ def _window(
   )
   first = int(rng.integers(0, np.argmax(fits_to_end) + 1))
   last = int(np.searchsorted(bounds, bounds[first] + max_frames, "right")) - 1
-  last = min(last, first + max_phonemes)
-  if last == first:
-    raise UserError(
-      f"record {record['id']}: phoneme {first} lasts longer than "
-      f"max_frames={max_frames}"
-    )
-  return first, last
+  return first, max(min(last, first + max_phonemes), first + 1)
 
 
 def _pad(values: np.ndarray, size: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 """The record: one utterance as it is stored and read, field by field.
 
 The writer (`builder`) and both readers derive from this one list. Letters:
-S samples, N phonemes, T latent frames of the AudioSpec, Q codebooks.
+S samples, N phonemes, T latent frames of the AudioSpec, Q codebooks, K
+sup-phonemes.
 """
 
 import dataclasses
@@ -24,6 +25,8 @@ class FeatureSpec:
 
 
 _CORPUS = "make them again: ns-jax prepare"
+_DURATIONS = "align them: the same ns-jax prepare without --no-align"
+_SUP = "learn them from a text: ns-jax prepare --sup-phonemes=<text file>"
 _CODES = "encode them with a trained codec: ns-jax prepare --codec=<workdir>"
 
 FEATURES = (
@@ -32,9 +35,12 @@ FEATURES = (
   FeatureSpec("text", "str", "", "", "what is said, as written", _CORPUS),
   FeatureSpec("wav", "int16", "S", "1/32767", "mono wave", _CORPUS),
   FeatureSpec("phonemes", "int32", "N", "id", "text.symbols", _CORPUS),
-  FeatureSpec("durations", "int32", "N", "frames", "sum is T", _CORPUS),
+  FeatureSpec("word_starts", "uint8", "N", "", "1: a word begins", _CORPUS),
+  FeatureSpec("durations", "int32", "N", "frames", "sum is T", _DURATIONS),
   FeatureSpec("f0", "float32", "T", "Hz", "0 where unvoiced", _CORPUS),
   FeatureSpec("codes", "uint16", "T Q", "id", "of the codec's RVQ", _CODES),
+  FeatureSpec("sup_phonemes", "int32", "K", "id", "BPE of phonemes", _SUP),
+  FeatureSpec("sup_lengths", "int32", "K", "phonemes", "sum is N", _SUP),
 )
 BY_NAME = {feature.name: feature for feature in FEATURES}
 

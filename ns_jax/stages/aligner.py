@@ -21,25 +21,29 @@ from ns_jax.training import optim
 from ns_jax.training.metrics import Mean
 from ns_jax.training.stage import Player, Stage
 
-FEATURES = ("phonemes", "durations", "wav")
+FEATURES = ("phonemes", "word_starts", "wav")
 CLOSE_MS = 25.0  # a boundary this near to the true one counts as found
+
+
+def make_aligner(config: ConfigDict) -> aligner.Aligner:
+  """The network of `configs/aligner.py`."""
+  return aligner.Aligner(
+    dtype=jnp.dtype(config.dtype),
+    **config.model,
+  )
 
 
 def build(config: ConfigDict) -> Stage:
   """Builds the stage from `configs/aligner.py`."""
   trainer = _Training(
     spec=AudioSpec(**config.audio),
-    model=aligner.Aligner(
-      num_symbols=symbols.VOCABULARY_SIZE,
-      dtype=jnp.dtype(config.dtype),
-      **config.model,
-    ),
+    model=make_aligner(config),
     weights=dict(config.loss),
     binarise_from=config.objective.binarise_from,
   )
   return Stage(
     name="aligner",
-    features=FEATURES,
+    features=FEATURES + ("durations",) * config.eval.true_durations,
     init_fn=trainer.init,
     players=(Player("gen", trainer.loss, optim.make_tx(config.optim)),),
     eval_fn=trainer.evaluate,
@@ -93,50 +97,56 @@ class _Training:
     batch: Batch,
     key: Array,
   ) -> dict[str, Mean]:
-    """Losses, and the distance of boundaries from those of the records."""
+    """Losses, and how far phones begin from where they should, if known."""
     del model_state, frozen, key
     terms, durations = self._align(params["gen"], batch)
     means = {
       name: Mean.of(values, mask) for name, (values, mask) in terms.items()
     }
+    if "durations" not in batch:
+      return means
     found, true = (
-      jnp.cumsum(d, axis=1) * self.spec.frame_period_ms
+      (jnp.cumsum(d, axis=1) - d) * self.spec.frame_period_ms
       for d in (durations, batch["durations"])
     )
     error_ms = jnp.abs(found - true)
-    # The end of the last symbol is the end of the utterance: known.
-    inner = masks.length_mask(batch["num_phonemes"] - 1, error_ms.shape[1])
+    phonemes = batch["phonemes"]
+    is_phone = masks.length_mask(batch["num_phonemes"], phonemes.shape[1])
+    is_phone &= ~jnp.isin(phonemes, jnp.array(symbols.PAUSE_IDS))
     return means | {
-      "boundary_error_ms": Mean.of(error_ms, inner),
-      "boundaries_found": Mean.of(error_ms <= CLOSE_MS, inner),
+      "boundary_error_ms": Mean.of(error_ms, is_phone),
+      "boundaries_found": Mean.of(error_ms <= CLOSE_MS, is_phone),
     }
 
-  def _inputs(self, batch: Batch) -> tuple[Array, Array, Array, Array]:
+  def _inputs(self, batch: Batch) -> tuple[Array, Array]:
     log_mel = mel.log_mel(batch["wav"], self.spec)
-    phonemes = batch["phonemes"]
-    return (
-      phonemes,
-      masks.length_mask(batch["num_phonemes"], phonemes.shape[1]),
-      log_mel,
-      masks.length_mask(batch["num_frames"], log_mel.shape[1]),
-    )
+    return log_mel, masks.length_mask(batch["num_frames"], log_mel.shape[1])
 
   def _align(
     self, params: Params, batch: Batch
   ) -> tuple[dict[str, tuple[Array, Array]], Array]:
-    """Elements of the losses with their masks, and durations [B, N]."""
-    inputs = self._inputs(batch)
-    logits: Any = self.model.apply({"params": params}, *inputs)
+    """Elements of the losses with their masks, and durations [B, N].
+
+    All paths through the text as it is written are summed; the best one may
+    pause between any two words.
+    """
+    log_mel, frame_mask = self._inputs(batch)
+    logits: Any = self.model.apply({"params": params}, log_mel, frame_mask)
+    phonemes = batch["phonemes"]
+    told = (phonemes != symbols.PADDING_ID) & ~batch["is_offer"]
+    log_probs = aligner.of_phonemes(logits, phonemes, told)
     lengths = batch["num_frames"], batch["num_phonemes"]
-    is_pause = jnp.isin(batch["phonemes"], jnp.array(symbols.PAUSE_IDS))
-    log_probs = aligner.log_probabilities(logits, *lengths)
+    is_pause = jnp.isin(phonemes, jnp.array(symbols.PAUSE_IDS))
     durations = monotonic.best_durations(
       jax.lax.stop_gradient(log_probs), *lengths, is_pause
     )
-    soft = jax.nn.log_softmax(logits, axis=-1)
-    forward_sum = alignment.forward_sum(log_probs, *lengths, is_pause)
+    near = aligner.with_diagonal_prior(log_probs, batch["num_frames"], told)
+    forward_sum = alignment.forward_sum(near, *lengths, is_pause)
     terms = {
       "forward_sum": (forward_sum, jnp.ones_like(forward_sum, bool)),
-      "binarisation": (alignment.binarisation(soft, durations), inputs[-1]),
+      "binarisation": (
+        alignment.binarisation(log_probs, durations),
+        frame_mask,
+      ),
     }
     return terms, durations

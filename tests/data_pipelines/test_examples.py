@@ -99,9 +99,43 @@ def test_only_wanted_features(spec):
   }
 
 
-def test_phoneme_longer_than_the_window_is_named(spec):
-  with pytest.raises(UserError, match="record x"):
-    _utterance(_record([50], spec), 0, spec, max_frames=10, max_phonemes=5)
+def test_phoneme_longer_than_the_window_is_cut(spec):
+  record = _record([2, 50, 2], spec)
+  for seed in range(20):
+    example = _utterance(record, seed, spec, max_frames=10, max_phonemes=5)
+    num_frames = example["num_frames"]
+    assert 0 < num_frames <= 10 and example["durations"].sum() == num_frames
+    first = {1: 0, 2: 2, 3: 52}[int(example["phonemes"][0])]
+    np.testing.assert_array_equal(
+      example["f0"][:num_frames], first + np.arange(num_frames)
+    )
+
+
+def test_whole_utterance_with_a_pause_offered_before_each_word(spec):
+  record = _record([2, 3, 4, 5], spec)
+  record["word_starts"] = np.array([0, 1, 0, 1], np.uint8)
+  record["phonemes"] = np.array([1, 20, 21, 22], np.int32)  # 1: SILENCE
+  example = examples.whole(
+    record,
+    np.random.default_rng(0),
+    features=("durations", "wav"),
+    max_frames=16,
+    max_phonemes=6,
+    spec=spec,
+  )
+  np.testing.assert_array_equal(example["phonemes"], [1, 20, 21, 1, 22, 0])
+  np.testing.assert_array_equal(example["durations"], [2, 3, 4, 0, 5, 0])
+  np.testing.assert_array_equal(example["is_offer"], [0, 0, 0, 1, 0, 0])
+  assert example["num_phonemes"] == 5 and example["num_frames"] == 14
+  with pytest.raises(UserError, match="record x: 14 frames"):
+    examples.whole(
+      record,
+      np.random.default_rng(0),
+      features=(),
+      max_frames=13,
+      max_phonemes=6,
+      spec=spec,
+    )
 
 
 def test_waveform_crops_anywhere_and_pads(spec):

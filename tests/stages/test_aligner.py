@@ -34,6 +34,7 @@ def make_batch(seed):
   return {
     "phonemes": phonemes,
     "num_phonemes": num_phonemes,
+    "is_offer": np.zeros((BATCH, PHONEMES), bool),
     "durations": durations,
     "num_frames": durations.sum(1),
     "wav": wav,
@@ -75,9 +76,10 @@ def test_boundaries_are_learned_without_labels():
 
 def test_presets_can_be_built():
   checks.check(aligner_config.get_config())
-  stages.build(aligner_config.get_config("tiny"))
+  for preset in ("corpus", "tiny"):
+    stages.build(aligner_config.get_config(preset))
 
 
 def test_mistakes_get_one_clear_line():
-  with pytest.raises(UserError, match="'', 'tiny'"):
+  with pytest.raises(UserError, match="'', 'corpus', 'tiny'"):
     aligner_config.get_config("huge")
