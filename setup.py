@@ -30,15 +30,20 @@ CORE = [
   "array-record>=0.7; platform_system != 'Windows'",
   "espeakng-loader>=0.2.4",
   "tensorflow-datasets>=4.9.9",
+  "praatio>=6.2",
+  "tokenizers>=0.21",
   "wetext>=0.1.8",
   # Audio.
+  "av>=14.0",  # what libsndfile cannot read: m4a
   "librosa>=0.11",
+  "pyloudnorm>=0.1.1",
   "pyworld>=0.3.5",
   "scipy>=1.14",
   "setuptools<81",  # pyworld imports pkg_resources, which 81 removed
   "soundfile>=0.13",
   "soxr>=0.5",
-  # What a run shows and writes.
+  # What a command shows and writes.
+  "click>=8.1",
   "matplotlib>=3.9",
   "tensorboardX>=2.6.4",
   "tqdm>=4.66",
@@ -78,4 +83,5 @@ setuptools.setup(
   package_data={"data_pipelines.corpora": ["*.txt"]},
   install_requires=CORE + TENSORFLOW,
   extras_require=EXTRAS,
+  entry_points={"console_scripts": ["ns-jax = ns_jax.apps.cli:main"]},
 )

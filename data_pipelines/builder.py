@@ -16,38 +16,24 @@ import logging
 import math
 import os
 import pathlib
-import re
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
-import tqdm
-from etils import epath
 
-from data_pipelines import shards
+from data_pipelines import beam, progress, shards
 from data_pipelines.corpora.corpus import Corpus, Item, Note
 from data_pipelines.records import RECORDS_FILE
 from data_pipelines.shards import PLAN, Shard
 from ns_jax.errors import UserError
 
-REJECTS_FILE = "rejects.tsv"
-# Beam's own options; other runners are chosen with its usual ones.
-ALL_CORES = (
-  "--runner=DirectRunner",
-  "--direct_running_mode=multi_processing",
-  "--direct_num_workers=0",  # one a core
-)
-THIS_PROCESS = ("--runner=DirectRunner", "--direct_running_mode=in_memory")
+CLIPS_FILE, REJECTS_FILE = "clips.tsv", "rejects.tsv"
 
 _logger = logging.getLogger("ns_jax.records")
-_LOCK_FILE = ".lock"
+_LOCK_FILE = ".lock"  # of a build
+PREPARE_LOCK_FILE = ".prepare.lock"  # of a build and all that is added to it
 _MOST_SHARDS = 64  # of a split, before shards have their full size
-_WATCH_SEC = 0.5
-
-# Makes the shards that are left, each by a call of the function.
-Run = Callable[[Sequence[Shard], Callable[[Shard], None]], None]
 
 
 def build(
@@ -55,7 +41,7 @@ def build(
   directory: str | pathlib.Path,
   *,
   label: str,
-  beam_options: Sequence[str] = ALL_CORES,
+  beam_options: Sequence[str] | Any = (),
 ) -> pathlib.Path:
   """Makes the records of a corpus unless they stand, with a progress bar.
 
@@ -63,7 +49,8 @@ def build(
     corpus: what to store.
     directory: of the records; made if missing.
     label: of the progress bar.
-    beam_options: as for any Beam pipeline.
+    beam_options: as for any Beam pipeline; without a runner among them, all
+      cores of this machine.
 
   Returns:
     The absolute path of the directory.
@@ -73,22 +60,23 @@ def build(
       corpus has no record.
   """
   log = pathlib.Path(directory).expanduser().absolute() / PLAN / "log"
-  run = functools.partial(_run_beam, beam_options, log)
+  run = beam.make_run(beam_options, log)
   return build_with(corpus, directory, run, label=label)
 
 
 def build_with(
-  corpus: Corpus, directory: str | pathlib.Path, run: Run, *, label: str
+  corpus: Corpus, directory: str | pathlib.Path, run: beam.Run, *, label: str
 ) -> pathlib.Path:
   """As `build`, with another way to make shards."""
   directory = pathlib.Path(directory).expanduser().absolute()
-  if _stands(corpus, directory):
+  if stands(corpus, directory):
     return directory
   try:
-    with _lock(directory):
-      if not _stands(corpus, directory):
+    with lock(directory, _LOCK_FILE):
+      if not stands(corpus, directory):
         _plan(corpus, directory)
-        with _progress(directory, label):
+        shards.clear_leftovers(directory)
+        with progress.bar(directory, label):
           left = [
             shard
             for shard in shards.planned(directory)
@@ -104,12 +92,21 @@ def build_with(
   return directory
 
 
-def _stands(corpus: Corpus, directory: pathlib.Path) -> bool:
-  """Whether the very records are there.
+def stands(corpus: Corpus, directory: pathlib.Path) -> bool:
+  """Whether the very records are there, finished.
 
   Raises:
-    UserError: the directory holds something else.
+    UserError: the directory holds something else, or cannot be read.
   """
+  try:
+    return _stands(corpus, directory)
+  except OSError as error:
+    raise UserError(
+      f"{directory}: cannot be read ({error.strerror}); choose another folder"
+    ) from error
+
+
+def _stands(corpus: Corpus, directory: pathlib.Path) -> bool:
   for path in (directory / RECORDS_FILE, directory / PLAN / RECORDS_FILE):
     if path.is_file():
       there, here = json.loads(path.read_text())["identity"], corpus.identity()
@@ -126,7 +123,8 @@ def _stands(corpus: Corpus, directory: pathlib.Path) -> bool:
           "choose another folder or delete this one"
         )
       return path.parent == directory
-  own = {_LOCK_FILE, f"{PLAN}.tmp", REJECTS_FILE}
+  own = {_LOCK_FILE, PREPARE_LOCK_FILE, f"{PLAN}.tmp"}
+  own |= {CLIPS_FILE, REJECTS_FILE}  # of a build that found nothing of use
   if directory.is_dir() and {p.name for p in directory.iterdir()} - own:
     raise UserError(
       f"{directory}: is not empty and holds no records; choose another folder"
@@ -166,36 +164,6 @@ def _plan(corpus: Corpus, directory: pathlib.Path) -> None:
   unfinished.rename(directory / PLAN)
 
 
-def _run_beam(
-  options: Sequence[str],
-  log: pathlib.Path,
-  left: Sequence[Shard],
-  make: Callable[[Shard], None],
-) -> None:
-  if not left:
-    return
-  import apache_beam as beam
-  from apache_beam.options.pipeline_options import PipelineOptions
-
-  try:
-    with (
-      _stderr_to(log),
-      beam.Pipeline(options=PipelineOptions(list(options))) as pipeline,
-    ):
-      _ = (
-        pipeline
-        | "Shards" >> beam.Create([tuple(shard) for shard in left])
-        | "Spread" >> beam.Reshuffle()
-        | "Make" >> beam.Map(lambda shard: make(Shard(*shard)))
-      )
-  except RuntimeError as error:
-    # Beam hands on the text of a worker's exception, and nothing else.
-    said = re.search(r"UserError: (.*?)(?: \[while running|\n|$)", str(error))
-    if not said:
-      raise
-    raise UserError(said[1]) from error
-
-
 def _finish(corpus: Corpus, directory: pathlib.Path) -> None:
   """Writes the metadata, the marker last, and clears the plan away."""
   plan = directory / PLAN
@@ -209,28 +177,31 @@ def _finish(corpus: Corpus, directory: pathlib.Path) -> None:
   )
   facts = {shard: shards.done(directory, shard) for shard in planned}
   template = tfds.core.ShardedFileTemplate(
-    data_dir=epath.Path(directory),
+    data_dir=tfds.core.Path(directory),
     template=shards.FILENAME_TEMPLATE,
     filetype_suffix="array_record",
   )
   infos = []
   for split in dict.fromkeys(shard.split for shard in planned):
-    own = [facts[shard] for shard in planned if shard.split == split]
-    if sum(fact["num_records"] for fact in own):
-      infos.append(
-        tfds.core.SplitInfo(
-          name=split,
-          shard_lengths=[fact["num_records"] for fact in own],
-          num_bytes=sum(fact["num_bytes"] for fact in own),
-          filename_template=template,
-        )
+    own = [shard for shard in planned if shard.split == split]
+    if not sum(facts[shard]["num_records"] for shard in own):
+      for shard in own:  # TFDS knows no empty splits
+        (directory / shard.name).unlink(missing_ok=True)
+      continue
+    infos.append(
+      tfds.core.SplitInfo(
+        name=split,
+        shard_lengths=[facts[shard]["num_records"] for shard in own],
+        num_bytes=sum(facts[shard]["num_bytes"] for shard in own),
+        filename_template=template,
       )
+    )
   if not infos:
-    _clear(directory, planned)
+    shutil.rmtree(plan)
     raise UserError(
       f"{directory}: nothing could be used; {REJECTS_FILE} there says why"
     )
-  with _quiet():
+  with progress.stdout_to(os.devnull):
     tfds.folder_dataset.write_metadata(
       data_dir=directory,
       features=shards.tfds_features(corpus.features),
@@ -245,80 +216,42 @@ def _finish(corpus: Corpus, directory: pathlib.Path) -> None:
     "description": corpus.description,
     "splits": {info.name: info.num_examples for info in infos},
     "bytes": sum(info.num_bytes for info in infos),
+    "longest": _longest(facts.values()),
   }
   (plan / "marker").write_text(json.dumps(marker, indent=1))
   (plan / "marker").replace(directory / RECORDS_FILE)
   shutil.rmtree(plan)
 
 
-def _clear(directory: pathlib.Path, planned: Sequence[Shard]) -> None:
-  for shard in planned:
-    (directory / shard.name).unlink()
-  shutil.rmtree(directory / PLAN)
+def _longest(facts: Iterable[dict[str, Any]]) -> dict[str, int]:
+  longest: dict[str, int] = {}
+  for fact in facts:
+    for name, length in fact["longest"].items():
+      longest[name] = max(longest.get(name, 0), length)
+  return longest
 
 
 @contextlib.contextmanager
-def _progress(directory: pathlib.Path, label: str) -> Iterator[None]:
-  """Draws a bar of the items in finished shards, whoever makes them."""
-  facts = json.loads((directory / PLAN / RECORDS_FILE).read_text())
-  left = set(shards.planned(directory))
-  over = threading.Event()
+def lock(directory: pathlib.Path, name: str) -> Iterator[None]:
+  """Waits for, then holds the right to work in a directory; makes it.
 
-  def count(bar: tqdm.tqdm) -> None:
-    for shard in [s for s in left if shards.is_done(directory, s)]:
-      bar.update(shards.done(directory, shard)["num_items"])
-      left.discard(shard)
+  The system releases it when the process ends, however it ends.
 
-  def watch(bar: tqdm.tqdm) -> None:
-    while not over.wait(_WATCH_SEC):
-      count(bar)
-
-  with (
-    os.fdopen(os.dup(2), "w") as screen,
-    tqdm.tqdm(total=facts["items"], desc=label, file=screen) as bar,
-  ):
-    count(bar)
-    watcher = threading.Thread(target=watch, args=(bar,), daemon=True)
-    watcher.start()
-    try:
-      yield
-    finally:
-      over.set()
-      watcher.join()
-      count(bar)
-
-
-@contextlib.contextmanager
-def _stderr_to(path: pathlib.Path) -> Iterator[None]:
-  """Sends what this process and its workers write on stderr to a file.
-
-  Beam's workers report everything they do.
+  Raises:
+    UserError: the directory cannot be written.
   """
-  kept = os.dup(2)
   try:
-    with path.open("a") as log:
-      os.dup2(log.fileno(), 2)
-    yield
-  finally:
-    os.dup2(kept, 2)
-    os.close(kept)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Hides what TFDS prints about metadata."""
-  with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-    yield
-
-
-@contextlib.contextmanager
-def _lock(directory: pathlib.Path) -> Iterator[None]:
-  """Waits for, then holds the right to build one directory."""
-  directory.mkdir(parents=True, exist_ok=True)
-  with open(directory / _LOCK_FILE, "w") as file:
+    directory.mkdir(parents=True, exist_ok=True)
+    file = (directory / name).open("w")
+  except OSError as error:
+    raise UserError(
+      f"{directory}: cannot write records there ({error.strerror}); choose "
+      "another folder"
+    ) from error
+  with file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       _logger.info("%s: another process is at it; waiting", directory)
       fcntl.flock(file, fcntl.LOCK_EX)
-    yield  # released when the process ends, however it ends
+    yield

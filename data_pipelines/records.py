@@ -18,7 +18,10 @@ RECORDS_FILE = "records.json"  # written last: with it, records are finished
 
 
 def read_facts(directory: str | pathlib.Path) -> dict[str, Any]:
-  """What is known of finished records: identity, description, splits, bytes.
+  """What is known of finished records.
+
+  identity, description, splits (name to number of records), bytes, and the
+  `longest` of each field that has axes, in elements of its first.
 
   Raises:
     UserError: there are none.

@@ -7,6 +7,7 @@ anywhere, a build finds there what is left to do; two workers on one shard
 write the same bytes and the second replaces the first.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -28,6 +29,7 @@ FILENAME_TEMPLATE = "{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 PLAN = "plan"
 # Random access by record; a fast code, because waves hardly shrink.
 _WRITER_OPTIONS = "group_size:1,zstd:1"
+_COUNT = "count"
 _NAME = re.compile(r"(\w+)\.array_record-(\d+)-of-(\d+)")
 
 
@@ -75,8 +77,39 @@ def is_done(directory: pathlib.Path, shard: Shard) -> bool:
 
 
 def done(directory: pathlib.Path, shard: Shard) -> dict[str, Any]:
-  """What is known of a finished shard: num_items, num_records, num_bytes."""
+  """What is known of a finished shard.
+
+  num_items, num_records, num_bytes, and the `longest` of each field that has
+  axes, in elements of its first; with `word_starts`, also of phonemes and words
+  together, which is room for a pause before each word.
+  """
   return json.loads(_done_path(directory, shard).read_text())
+
+
+def count_made(directory: pathlib.Path) -> int:
+  """Records in shards that are being made right now."""
+  counted = 0
+  for path in (directory / PLAN).glob(f"*/{_COUNT}"):
+    # It may be gone, or just be written, when it is read.
+    with contextlib.suppress(OSError, ValueError):
+      counted += int(path.read_text())
+  return counted
+
+
+def under_way(plan: pathlib.Path) -> str:
+  """Says which shards are being made, and how far they are."""
+  made = [
+    f"{path.parent.name.split('.' + os.uname().nodename)[0]} after record "
+    f"{path.read_text()}"
+    for path in sorted(plan.glob(f"*/{_COUNT}"))
+  ]
+  return f" (making {', '.join(made)})" if made else ""
+
+
+def clear_leftovers(directory: pathlib.Path) -> None:
+  """Removes what this machine's killed workers left, once none is at work."""
+  for path in (directory / PLAN).glob(f"*.{os.uname().nodename}.*"):
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def notes(directory: pathlib.Path, shard: Shard) -> Iterator[Note]:
@@ -104,16 +137,11 @@ def make(corpus: Corpus, directory: str, shard: Shard) -> None:
   work.mkdir(exist_ok=True)
   try:
     noted: list[Note] = []
-    sizes = _write(
-      work / "records", corpus.features, corpus.records(items, noted)
-    )
+    facts = _write(work, corpus.features, corpus.records(items, noted))
     with (work / "notes").open("w") as file:
       for note in noted:
         file.write(json.dumps(note) + "\n")
-    facts = dict(
-      num_items=len(items), num_records=len(sizes), num_bytes=sum(sizes)
-    )
-    (work / "done").write_text(json.dumps(facts))
+    (work / "done").write_text(json.dumps({"num_items": len(items), **facts}))
     (work / "records").replace(records_dir / shard.name)
     (work / "notes").replace(plan / f"{shard.name}.notes")
     (work / "done").replace(_done_path(records_dir, shard))
@@ -139,18 +167,37 @@ def tfds_features(names: Iterable[str]) -> tfds.features.FeaturesDict:
 
 
 def _write(
-  path: pathlib.Path, names: Iterable[str], records: Iterable[dict[str, Any]]
-) -> list[int]:
-  """Writes records; returns the size of each in bytes."""
+  work: pathlib.Path, names: Iterable[str], records: Iterable[dict[str, Any]]
+) -> dict[str, Any]:
+  """Writes the file `records`; returns what is to be known of them."""
   features = tfds_features(names)
-  writer = array_record_module.ArrayRecordWriter(str(path), _WRITER_OPTIONS)
-  sizes = []
+  writer = array_record_module.ArrayRecordWriter(
+    str(work / "records"), _WRITER_OPTIONS
+  )
+  num_records = num_bytes = 0
+  longest: dict[str, int] = {}
   for record in records:
     content = features.serialize_example(record)
     writer.write(content)
-    sizes.append(len(content))
+    num_records += 1
+    num_bytes += len(content)
+    for name, length in _lengths(record).items():
+      longest[name] = max(longest.get(name, 0), length)
+    (work / _COUNT).write_text(str(num_records))
   writer.close()
-  return sizes
+  return dict(num_records=num_records, num_bytes=num_bytes, longest=longest)
+
+
+def _lengths(record: dict[str, Any]) -> dict[str, int]:
+  lengths = {
+    name: len(value)
+    for name, value in record.items()
+    if schema.BY_NAME[name].dims
+  }
+  if "word_starts" in record:
+    words = int(record["word_starts"].sum())
+    lengths["phonemes_and_words"] = len(record["phonemes"]) + words
+  return lengths
 
 
 def _done_path(directory: pathlib.Path, shard: Shard) -> pathlib.Path:

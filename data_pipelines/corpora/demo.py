@@ -22,7 +22,7 @@ from ns_jax import audio
 from ns_jax.errors import UserError
 from ns_jax.text import espeak, normalize, symbols
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 SENTENCES = pathlib.Path(__file__).with_name("demo_sentences.txt")
 HELD_OUT_SENTENCES = {"valid": 30, "test": 30}  # at the end, in this order
 
@@ -63,7 +63,7 @@ class DemoCorpus:
   description = "English by espeak-ng in many voices, with exact durations."
   features = (
     *("id", "speaker", "text", "wav"),
-    *("phonemes", "durations", "f0"),
+    *("phonemes", "word_starts", "durations", "f0"),
   )
   items_per_shard = (1, 8)
 
@@ -174,10 +174,11 @@ def speak(
     "text": text,
     "wav": audio.to_int16(wav),
     "phonemes": ids,
+    "word_starts": np.array(speech.word_starts, np.uint8),
     "durations": durations.from_starts(
       _LEAD_FRAMES + starts_sec * spec.frame_rate_hz,
       symbols.is_pause(ids),
       num_frames,
     ),
-    "f0": pitch.f0(wav, spec),
+    "f0": pitch.f0(wav, spec, "dio"),
   }

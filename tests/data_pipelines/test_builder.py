@@ -3,13 +3,14 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import signal
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_pipelines import builder, records
+from data_pipelines import beam, builder, records
 from ns_jax.errors import UserError
 
 
@@ -64,7 +65,7 @@ class _Empty(_Toy):
 
 def _build(corpus, directory):
   return builder.build(
-    corpus, directory, label="toy", beam_options=builder.THIS_PROCESS
+    corpus, directory, label="toy", beam_options=beam.THIS_PROCESS
   )
 
 
@@ -100,6 +101,7 @@ def test_round_trip_keeps_order_values_and_notes(tmp_path):
   assert notes == [{"planned": True}, {"refused": 3}]
   facts = records.read_facts(records_dir)
   assert facts["splits"] == {"train": 4, "valid": 2}
+  assert facts["longest"] == {"wav": 104, "f0": 3}
   assert not (records_dir / "plan").exists()
 
 
@@ -172,7 +174,7 @@ def test_a_foreign_folder_stays_as_it_is(tmp_path):
 def test_nothing_usable_is_an_error_and_leaves_room_for_another_try(tmp_path):
   with pytest.raises(UserError, match="nothing could be used"):
     _build(_Empty(), tmp_path / "out")
-  (tmp_path / "out" / "notes.json").unlink()
+  (tmp_path / "out" / "notes.json").rename(tmp_path / "out" / "clips.tsv")
   _build(_Toy(), tmp_path / "out")
 
 
@@ -180,3 +182,23 @@ def test_unwritable_directory_is_one_clear_line(tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(UserError, match="cannot write records"):
     _build(_Toy(), tmp_path / "file")
+
+
+class _Dies(_Toy):
+  """A corpus whose worker is killed, by the kernel perhaps."""
+
+  def records(self, items, notes):
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield
+
+
+def test_a_worker_that_dies_is_an_error_not_a_wait(tmp_path):
+  with pytest.raises(UserError, match="a worker died"):
+    builder.build(_Dies(), tmp_path / "out", label="toy")
+
+
+def test_a_mistaken_runner_is_named(tmp_path):
+  with pytest.raises(UserError, match="Unexpected pipeline runner: Flnk"):
+    builder.build(
+      _Toy(), tmp_path / "out", label="toy", beam_options=["--runner=Flnk"]
+    )

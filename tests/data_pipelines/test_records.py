@@ -25,14 +25,14 @@ def test_missing_records_and_split(records_dir, tmp_path):
 def test_whole_path_needs_no_tensorflow(tmp_path):
   code = f"""
 import functools, sys
-from data_pipelines import builder, examples, input_pipeline, records
+from data_pipelines import beam, builder, examples, input_pipeline, records
 from data_pipelines.corpora import demo
 from data_pipelines.features import codes
 from ns_jax.audio import AudioSpec
 spec = AudioSpec()
 path = builder.build(
   demo.DemoCorpus("tiny", spec), {str(tmp_path / "out")!r}, label="demo",
-  beam_options=builder.THIS_PROCESS)
+  beam_options=beam.THIS_PROCESS)
 batches = input_pipeline.make_batches(
   path, "train", reader="array_record", batch_size=2, seed=0,
   example_fn=functools.partial(

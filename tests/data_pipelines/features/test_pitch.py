@@ -5,6 +5,11 @@ import pytest
 from data_pipelines.features import pitch
 
 
+@pytest.fixture(params=["harvest", "dio"])
+def method(request):
+  return request.param
+
+
 def _harmonics(f0_hz, spec):
   """[S] tone whose pitch is f0_hz, [S]."""
   phase = 2 * np.pi * np.cumsum(f0_hz) / spec.sample_rate_hz
@@ -12,17 +17,17 @@ def _harmonics(f0_hz, spec):
 
 
 @pytest.mark.parametrize("hz", [100.0, 220.0, 440.0])
-def test_tone(hz, spec):
-  f0 = pitch.f0(_harmonics(np.full(16_000, hz), spec), spec)
+def test_tone(hz, spec, method):
+  f0 = pitch.f0(_harmonics(np.full(16_000, hz), spec), spec, method)
   assert f0.shape == (80,) and f0.dtype == np.float32
   voiced = f0[f0 > 0]
   assert voiced.size > 70
   np.testing.assert_allclose(np.median(voiced), hz, rtol=0.003)
 
 
-def test_frames_are_centred(spec):
+def test_frames_are_centred(spec, method):
   sweep_hz = np.linspace(100.0, 300.0, 32_000)
-  f0 = pitch.f0(_harmonics(sweep_hz, spec), spec)
+  f0 = pitch.f0(_harmonics(sweep_hz, spec), spec, method)
   centres = sweep_hz.reshape(-1, spec.hop_samples).mean(1)
   inner = slice(10, -10)
   # Half a frame off would be 0.6 Hz.
@@ -30,7 +35,14 @@ def test_frames_are_centred(spec):
 
 
 @pytest.mark.parametrize("num_samples", [1, 200, 3999, 4000, 4001])
-def test_one_value_a_frame_and_silence_is_unvoiced(num_samples, spec):
-  f0 = pitch.f0(np.zeros(num_samples), spec)
+def test_one_value_a_frame_and_silence_is_unvoiced(num_samples, spec, method):
+  f0 = pitch.f0(np.zeros(num_samples), spec, method)
   assert f0.shape == (spec.num_frames(num_samples),)
   assert (f0 == 0).all()
+
+
+def test_harvest_hears_a_voice_over_mains_hum(spec):
+  voice = _harmonics(np.full(32_000, 190.0), spec)
+  hum = 0.05 * np.sin(2 * np.pi * 60.5 / 16_000 * np.arange(32_000))
+  f0 = pitch.f0(voice + hum, spec, "harvest")
+  np.testing.assert_allclose(np.median(f0), 190.0, rtol=0.01)
