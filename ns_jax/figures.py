@@ -45,7 +45,7 @@ def speech_figure(
       vmin=max(low, high - 12.0),
       vmax=high,
     )
-    axis.set_title(title, fontsize=9, loc="left")
+    axis.set_title(title, fontsize=9, loc="left", parse_math=False)
     axis.set_ylabel("mel band")
     if phonemes and title in phonemes:
       _draw_phonemes(axis, *phonemes[title], mel.shape[1], spec)

@@ -5,17 +5,15 @@ Kept short on purpose: everything else can be imported, tested and used from a
 notebook.
 """
 
-import errno
-import logging
 import os
 import sys
 from collections.abc import Sequence
 
-import absl.logging
 import jax
 from absl import app, flags
 from ml_collections import config_flags
 
+from ns_jax.apps import terminal
 from ns_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -65,10 +63,7 @@ def run(argv: Sequence[str]) -> None:
       "--text, --prompt and --out are for speaking: add --mode=synthesize"
     )
   _start_distributed()
-  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    # A run that goes on after a stop does not compile again.
-    cache = os.path.expanduser("~/.cache/ns_jax/compiled")
-    jax.config.update("jax_compilation_cache_dir", cache)
+  terminal.cache_compiled()
   # After the processes have met, because these reach for devices and data.
   from ns_jax.apps import jobs
 
@@ -99,43 +94,15 @@ def _start_distributed() -> None:
     jax.distributed.initialize()
 
 
-def _quiet_libraries() -> None:
-  """Leaves our own lines on the terminal: what libraries log, they raise."""
-  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-  absl.logging.set_verbosity(absl.logging.FATAL)
-  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-  handler = logging.StreamHandler()
-  handler.setFormatter(logging.Formatter("ns_jax: %(message)s"))
-  logger = logging.getLogger("ns_jax")
-  logger.addHandler(handler)
-  logger.setLevel(logging.INFO)
-  logger.propagate = False
-
-
 def _guarded(argv: Sequence[str]) -> int:
   """Turns mistakes of the user into one line and an exit status."""
-  _quiet_libraries()
-  try:
+
+  def job() -> int:
     run(argv)
-  except UserError as error:
-    print(f"ns_jax: error: {error}", file=sys.stderr)
-    return 2
-  except KeyboardInterrupt:
-    print(
-      "ns_jax: stopped; the same command goes on where it can", file=sys.stderr
-    )
-    return 130
-  except (OSError, RuntimeError, ValueError) as error:
-    # Libraries that write records and checkpoints have no OSError of their own.
-    if os.strerror(errno.ENOSPC) not in str(error):
-      raise
-    print(
-      "ns_jax: error: the disk is full; free some space and run the same "
-      "command to go on",
-      file=sys.stderr,
-    )
-    return 2
-  return 0
+    return 0
+
+  terminal.quiet_libraries()
+  return terminal.guarded(job)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

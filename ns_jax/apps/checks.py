@@ -41,7 +41,7 @@ def _split_sizes(config: Any, name: str) -> dict[str, int]:
       f"{name}.data.corpus={config.data.corpus!r} is neither {DEMO!r} nor a "
       "folder of records; make one with 'ns-jax prepare'"
     )
-  facts = records.read_facts(path)
+  facts = records.read_facts(records.base_of(path.absolute()))
   wanted = audio.AudioSpec(**config.audio).grid
   heard = facts["identity"]["audio"]
   if heard != wanted:
@@ -52,12 +52,18 @@ def _split_sizes(config: Any, name: str) -> dict[str, int]:
   return facts["splits"]
 
 
-def check(config: Any, name: str = "config") -> None:
+def check(
+  config: Any,
+  name: str = "config",
+  *,
+  splits: tuple[str, ...] = ("train", "valid", "test"),
+) -> None:
   """Checks a config and the configs of what it stands on.
 
   Args:
     config: of a run.
     name: how the user addresses its fields.
+    splits: that will be read.
 
   Raises:
     UserError: names the field and what it may be.
@@ -76,7 +82,7 @@ def check(config: Any, name: str = "config") -> None:
       f"{name}.data.reader=tf_data needs TensorFlow, which is not installed; "
       f"use --{name}.data.reader=array_record"
     )
-  _check_batches(config, name)
+  _check_batches(config, name, splits)
   stages.build(config)
   for evaluator in config.eval.evaluators:
     evaluation.find(evaluator)
@@ -96,10 +102,10 @@ def check(config: Any, name: str = "config") -> None:
       f"make {name}.audio the same"
     )
   if not config.frozen.codec:
-    check(config.codec, f"{name}.codec")
+    check(config.codec, f"{name}.codec", splits=splits)
 
 
-def _check_batches(config: Any, name: str) -> None:
+def _check_batches(config: Any, name: str, splits: tuple[str, ...]) -> None:
   """Batches must split over the devices and be found in every split."""
   mesh = sharding.make_mesh(config.mesh)
   shards = mesh.shape["data"] * mesh.shape["fsdp"]
@@ -116,13 +122,13 @@ def _check_batches(config: Any, name: str) -> None:
         f"{shards} device(s); use a multiple of {shards}"
       )
   sizes = _split_sizes(config, name)
-  for split in ("train", "valid", "test"):
+  for split in splits:
     if not sizes.get(split):
       raise UserError(
         f"{name}.data.corpus={config.data.corpus!r} has no record in split "
         f"'{split}'; prepare it again with other speakers held out"
       )
-  smallest = min(sizes["valid"], sizes["test"])
+  smallest = min(sizes[split] for split in splits if split != "train")
   if config.eval.batch_size > smallest:
     raise UserError(
       f"{name}.eval.batch_size={config.eval.batch_size} is more than the "

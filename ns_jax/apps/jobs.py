@@ -58,7 +58,8 @@ def evaluate(config: Any, path: str | pathlib.Path) -> None:
   """Measures the newest checkpoint of a run again and rewrites its report.
 
   Args:
-    config: its sections eval and sample choose how; the rest must be the run's.
+    config: its sections eval and sample choose how, data.corpus on what; the
+      rest must be the run's.
     path: workdir of the run.
 
   Raises:
@@ -68,9 +69,12 @@ def evaluate(config: Any, path: str | pathlib.Path) -> None:
   saved = workdir.read_config(run_dir)
   if "codec" in saved and "codec" in config:
     config.codec = saved.codec
-  checks.check(config)
+  checks.check(config, splits=("test",))
+  trained = config.copy_and_resolve_references()
+  for field in ("corpus", "corpus_size"):
+    trained.data[field] = saved.data[field]
   with _locked(run_dir):
-    workdir.open_workdir(run_dir, config)
+    workdir.open_workdir(run_dir, trained)
     clock = _Stopwatch()
     weights = _weights(config, run_dir)
     records_dir = _prepare(config)

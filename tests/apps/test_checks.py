@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every mistake in a config is one line, before anything is done."""
 
+import json
 from importlib import util
 
 import pytest
 
 from configs import codec as codec_config
 from configs import ns2 as ns2_config
+from data_pipelines import beam, builder
+from data_pipelines.corpora import demo
 from ns_jax.apps import checks
+from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 
 
@@ -66,3 +70,54 @@ def test_a_given_codec_must_hear_the_same_audio():
   config.frozen.codec = "somewhere"
   with pytest.raises(UserError, match="make config.audio the same"):
     checks.check(config)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+  """The built-in corpus as a folder of records."""
+  return builder.build(
+    demo.DemoCorpus("tiny", AudioSpec()),
+    tmp_path_factory.mktemp("data") / "records",
+    label="demo",
+    beam_options=beam.THIS_PROCESS,
+  )
+
+
+def _tiny_on(corpus):
+  config = codec_config.get_config("tiny")
+  config.data.corpus = str(corpus)
+  config.train.batch_size = 8
+  config.eval.batch_size = 4
+  config.mesh.update(data=1, fsdp=1, tensor=-1)
+  return config
+
+
+def test_a_folder_of_records_is_a_corpus(prepared, tmp_path):
+  checks.check(_tiny_on(prepared))
+  with pytest.raises(UserError, match="is neither 'demo' nor a folder"):
+    checks.check(_tiny_on(tmp_path / "none"))
+  with pytest.raises(UserError, match="holds no finished records"):
+    checks.check(_tiny_on(tmp_path))
+  other_rate = _tiny_on(prepared)
+  other_rate.audio.hop_samples = 160
+  with pytest.raises(UserError, match="its records are of .*200.*make config"):
+    checks.check(other_rate)
+
+
+def test_a_corpus_without_a_held_out_split(prepared, tmp_path):
+  copy = tmp_path / "copy"
+  copy.mkdir()
+  facts = json.loads((prepared / "records.json").read_text())
+  del facts["splits"]["valid"]
+  (copy / "records.json").write_text(json.dumps(facts))
+  with pytest.raises(UserError, match="no record in split 'valid'"):
+    checks.check(_tiny_on(copy))
+
+
+def test_an_evaluation_set_needs_a_test_split_alone(prepared, tmp_path):
+  facts = json.loads((prepared / "records.json").read_text())
+  facts["splits"] = {"test": facts["splits"]["test"]}
+  (tmp_path / "records.json").write_text(json.dumps(facts))
+  checks.check(_tiny_on(tmp_path), splits=("test",))
+  with pytest.raises(UserError, match="no record in split 'train'"):
+    checks.check(_tiny_on(tmp_path))

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How our programs speak to whoever started them."""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import absl.logging
+
+from ns_jax.errors import UserError
+
+FAILED, STOPPED = 2, 130  # exit statuses
+
+
+def quiet_libraries() -> None:
+  """Leaves our own lines on the terminal: what libraries log, they raise."""
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  absl.logging.set_verbosity(absl.logging.FATAL)
+  logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+  handler = logging.StreamHandler()
+  handler.setFormatter(logging.Formatter("ns_jax: %(message)s"))
+  logger = logging.getLogger("ns_jax")
+  logger.addHandler(handler)
+  logger.setLevel(logging.INFO)
+  logger.propagate = False
+
+
+def cache_compiled() -> None:
+  """Keeps compiled programs, so that what goes on does not compile again."""
+  import jax
+
+  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    cache = os.path.expanduser("~/.cache/ns_jax/compiled")
+    jax.config.update("jax_compilation_cache_dir", cache)
+
+
+def guarded(run: Callable[[], int]) -> int:
+  """Turns mistakes of the user into one line and an exit status.
+
+  Args:
+    run: does the work and returns its exit status.
+  """
+  try:
+    return run()
+  except UserError as error:
+    print(f"ns_jax: error: {error}", file=sys.stderr)
+    return FAILED
+  except KeyboardInterrupt:
+    print(
+      "ns_jax: stopped; the same command goes on where it can", file=sys.stderr
+    )
+    return STOPPED
+  except (OSError, RuntimeError, ValueError) as error:
+    # Libraries that write records and checkpoints have no OSError of their own.
+    if os.strerror(errno.ENOSPC) not in str(error):
+      raise
+    print(
+      "ns_jax: error: the disk is full; free some space and run the same "
+      "command to go on",
+      file=sys.stderr,
+    )
+    return FAILED
