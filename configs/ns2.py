@@ -26,7 +26,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.frozen = dict(codec="")  # workdir of a codec; "": train config.codec
   config.ema_decay = 0.995
   config.data = dict(
-    corpus="demo",
+    corpus="demo",  # or a folder that `ns-jax prepare` made
     corpus_size="full",
     dir="runs/data",
     reader="tf_data",
