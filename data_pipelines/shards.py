@@ -4,7 +4,7 @@
 While a dataset is built its folder `plan` holds, for each shard, the list of
 its items and, once its file is there, what was noted while making it. Killed
 anywhere, a build finds there what is left to do; two workers on one shard
-write the same bytes and the second replaces the first.
+write the same records and the second replaces the first.
 """
 
 import contextlib

@@ -23,6 +23,7 @@ from data_pipelines.corpora.demo import DemoCorpus
 from data_pipelines.corpora.speech import SpeechCorpus
 from data_pipelines.features import alignment, clip_audio, codes, sup_phonemes
 from ns_jax.apps import jobs
+from ns_jax.apps.checks import DEMO
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.inference.align import SpeechAligner
@@ -30,7 +31,6 @@ from ns_jax.inference.codec import SpeechCodec
 from ns_jax.text.frontend import Frontend
 from ns_jax.training import workdir
 
-DEMO = "demo"
 RECORDS = "records"  # sup-phonemes are learned from the records themselves
 ALIGNER_DIR = "aligner"  # in the records' folder: the run of their aligner
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained aligner: speech and its phonemes to durations."""
 
-import hashlib
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -52,10 +51,7 @@ class SpeechAligner:
   @property
   def aligner_id(self) -> str:
     """Twelve hexadecimal digits that name these weights."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(self._params):
-      digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()[:12]
+    return restore.digest(self._params)
 
   def align(
     self, phonemes: Sequence[np.ndarray], waves: Sequence[np.ndarray]

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained codec: waves to codes and latents, and back."""
 
-import hashlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -66,10 +65,7 @@ class SpeechCodec:
   @property
   def codec_id(self) -> str:
     """Twelve hexadecimal digits that name these weights."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves((self._params, self._embeddings)):
-      digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()[:12]
+    return restore.digest((self._params, self._embeddings))
 
   def frozen(
     self, latent_mean: np.ndarray, latent_std: np.ndarray

@@ -2,10 +2,13 @@
 """Weights of a trained run, ready for use."""
 
 import dataclasses
+import hashlib
 import pathlib
 from typing import Any
 
+import jax
 import ml_collections
+import numpy as np
 
 from ns_jax.array_types import Params
 from ns_jax.training import checkpoint, workdir
@@ -20,6 +23,14 @@ class Weights:
   params: dict[str, Params]  # player -> moving average where there is one
   model_state: dict[str, Any]
   frozen: dict[str, Any]
+
+
+def digest(arrays: Any) -> str:
+  """Twelve hexadecimal digits that name a tree of arrays."""
+  sha = hashlib.sha256()
+  for leaf in jax.tree.leaves(arrays):
+    sha.update(np.asarray(leaf).tobytes())
+  return sha.hexdigest()[:12]
 
 
 def restore(path: str | pathlib.Path) -> Weights:
