@@ -28,14 +28,11 @@ def get_config(preset: str = "") -> ConfigDict:
     reader="tf_data",
     example="waveform",
     crop_frames=40,
+    gain_db=(-12.0, 6.0),
   )
   config.model = dict(
-    codec=dict(
-      architecture="spectral",
-      latent_dim=32,
-      dim=192,
-      num_layers=4,
-      kernel_size=3,
+    codec=_spectral_codec(
+      latent_dim=32, dim=160, encoder_layers=3, decoder_layers=4
     ),
     quantizer=dict(
       num_stages=8,
@@ -49,18 +46,25 @@ def get_config(preset: str = "") -> ConfigDict:
       wave_groups=(1, 1, 1),
       num_wave_scales=3,
       stft_channels=2,
+      band_channels=0,
+      band_windows=(),
     ),
     spectral=dict(
-      scales=(128, 256, 512, 1024, 2048),
+      scales=(64, 128, 256, 512, 1024, 2048),
       sum_over_time=False,
-      log_floor=1e-4,
+      log_floor=1e-5,
+      compressed_windows=(256, 512, 1024),
     ),
     # The discriminators triple the cost of a step: they come in at the end.
     adversarial=dict(start_step=1500, ramp_steps=100, num_clips=4),
   )
+  # A term of weight 0 is not computed.
   config.loss = dict(
-    spectral_linear=0.1,
-    spectral_log=0.005,
+    spectral_linear=0.0,
+    spectral_log=0.0,
+    log_mel=0.2,
+    magnitude=20.0,
+    compressed=2.0,
     wave=0.0,
     adversarial=0.1,
     feature=1.0,
@@ -100,6 +104,22 @@ def _demo(config: ConfigDict) -> None:
   """The values above."""
 
 
+def _spectral_codec(
+  latent_dim: int, dim: int, encoder_layers: int, decoder_layers: int
+) -> dict:
+  """Layers at the frame rate."""
+  return dict(
+    architecture="spectral",
+    latent_dim=latent_dim,
+    dim=dim,
+    encoder_layers=encoder_layers,
+    decoder_layers=decoder_layers,
+    kernel_size=7,
+    expansion=3,
+    activation="gelu",
+  )
+
+
 def _waveform_codec(channels: int, latent_dim: int) -> dict:
   """SoundStream's encoder and decoder, with the strides we chose (A.2)."""
   return dict(
@@ -109,6 +129,7 @@ def _waveform_codec(channels: int, latent_dim: int) -> dict:
     strides=(2, 4, 5, 5),
     dilations=(1, 3, 9),
     kernel_size=7,
+    activation="elu",
   )
 
 
@@ -129,8 +150,43 @@ def _tiny(config: ConfigDict) -> None:
   config.eval.update(batch_size=4, num_batches=1, num_clips=2)
 
 
-def _full_size(config: ConfigDict) -> None:
+def _small(config: ConfigDict) -> None:
+  config.ema_decay = 0.999
+  config.model.codec = _spectral_codec(
+    latent_dim=128, dim=320, encoder_layers=4, decoder_layers=8
+  )
+  config.model.quantizer.update(
+    num_stages=16,
+    codebook_size=1024,
+    decay=0.99,
+    dead_threshold=0.05,
+    dropout=0.5,
+  )
+  config.model.discriminators.update(
+    stft_channels=0, band_channels=8, band_windows=(512, 1024, 2048)
+  )
+  config.model.adversarial.update(start_step=23_000, ramp_steps=1_000)
+  config.loss.update(adversarial=0.3)
+  config.optim.update(
+    name="adamw",
+    peak_lr=1.5e-3,
+    warmup_steps=200,
+    decay_steps=28_000,
+    b1=0.8,
+    b2=0.99,
+    weight_decay=1e-3,
+  )
+  config.train.update(
+    num_steps=28_000, log_every=100, eval_every=2_000, save_every=500
+  )
+  config.eval.update(num_batches=10, num_clips=40)
+
+
+def _paper(config: ConfigDict) -> None:
+  config.dtype = "bfloat16"
+  config.ema_decay = 0.9999
   config.data.crop_frames = 80
+  config.model.codec = _waveform_codec(channels=52, latent_dim=256)
   config.model.quantizer.update(
     num_stages=16,
     codebook_size=1024,
@@ -146,8 +202,14 @@ def _full_size(config: ConfigDict) -> None:
     wave_groups=(4, 16, 64, 256),
     stft_channels=32,
   )
-  config.model.spectral.update(
-    scales=(64, 128, 256, 512, 1024, 2048), log_floor=1e-5
+  config.loss.update(
+    spectral_linear=1.0,
+    spectral_log=1.0,
+    log_mel=0.0,
+    magnitude=0.0,
+    compressed=0.0,
+    adversarial=1.0,
+    feature=100.0,
   )
   config.optim.update(
     b1=0.5,
@@ -158,40 +220,15 @@ def _full_size(config: ConfigDict) -> None:
     decay_rate=0.999996,
     clip_norm=None,
   )
-  config.train.update(log_every=100, eval_every=5_000, save_every=5_000, keep=3)
+  config.train.update(
+    num_steps=440_000,
+    batch_size=1600,
+    log_every=100,
+    eval_every=5_000,
+    save_every=5_000,
+    keep=3,
+  )
   config.eval.update(batch_size=48, num_batches=50)
-
-
-def _small(config: ConfigDict) -> None:
-  _full_size(config)
-  config.dtype = "bfloat16"
-  config.ema_decay = 0.999
-  config.model.codec = _waveform_codec(channels=28, latent_dim=128)
-  # Its batches hold few frames for so many codes.
-  config.model.quantizer.dead_threshold = 0.5
-  config.loss.update(
-    spectral_linear=0.2,
-    spectral_log=0.02,
-    wave=5.0,
-    adversarial=1.0,
-    feature=20.0,
-  )
-  config.train.update(num_steps=200_000, batch_size=64)
-
-
-def _paper(config: ConfigDict) -> None:
-  _full_size(config)
-  config.dtype = "bfloat16"
-  config.ema_decay = 0.9999
-  config.model.codec = _waveform_codec(channels=52, latent_dim=256)
-  config.loss.update(
-    spectral_linear=1.0,
-    spectral_log=1.0,
-    wave=0.0,
-    adversarial=1.0,
-    feature=100.0,
-  )
-  config.train.update(num_steps=440_000, batch_size=1600)
 
 
 PRESETS = {"": _demo, "tiny": _tiny, "small": _small, "paper": _paper}

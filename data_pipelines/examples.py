@@ -37,7 +37,12 @@ def make_example_fn(
     UserError: the name is unknown.
   """
   if data.example == "waveform":
-    return functools.partial(waveform, crop_frames=data.crop_frames, spec=spec)
+    return functools.partial(
+      waveform,
+      crop_frames=data.crop_frames,
+      gain_db=tuple(data.gain_db),
+      spec=spec,
+    )
   if data.example not in _OF_TEXT:
     raise UserError(
       f"config.data.example={data.example!r} is unknown; "
@@ -57,9 +62,18 @@ def waveform(
   rng: np.random.Generator,
   *,
   crop_frames: int,
+  gain_db: tuple[float, float],
   spec: audio.AudioSpec,
 ) -> Example:
   """Cuts a random piece of the wave, as the codec trains on.
+
+  Args:
+    record: with wav.
+    rng: places the piece and draws its gain.
+    crop_frames: length of the piece.
+    gain_db: lowest and highest gain, so that a codec learns all levels; records
+      are all of one (SoundStream, Sec. IV-A).
+    spec: gives the hop.
 
   Returns:
     wav: [crop_frames * hop] float32, zeros after the end of a shorter record.
@@ -69,8 +83,9 @@ def waveform(
   samples = record["wav"]
   first = rng.integers(0, max(len(samples) - size, 0) + 1)
   piece = audio.from_int16(samples[first : first + size])
+  gain = np.float32(10.0 ** (rng.uniform(gain_db[0], gain_db[1]) / 20.0))
   return {
-    "wav": _pad(piece, size),
+    "wav": _pad(gain * piece, size),
     "num_samples": np.array(len(piece), np.int32),
   }
 

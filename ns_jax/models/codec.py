@@ -4,6 +4,7 @@
 Causal, ELU, no normalisation. The quantiser is in `quantizer.py`.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -13,6 +14,7 @@ from jax.sharding import PartitionSpec
 
 from ns_jax.array_types import Array
 from ns_jax.nn import conv
+from ns_jax.nn.activations import Activation
 
 PARTITION_RULES = (
   (
@@ -27,7 +29,7 @@ _LEVEL = 0.1
 
 
 class ResidualUnit(nn.Module):
-  """x + conv1(ELU(dilated conv7(ELU(x)))), at first the identity.
+  """x + conv1(act(dilated conv7(act(x)))), at first the identity.
 
   Without that start, the product of so many random layers without
   normalisation learns nothing for thousands of steps.
@@ -35,11 +37,13 @@ class ResidualUnit(nn.Module):
 
   dilation: int
   kernel_size: int
+  activation: str
   dtype: Any
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     """Maps [B, T, C] to [B, T, C]."""
+    act = functools.partial(Activation, self.activation, self.dtype)
     y = conv.Conv1d(
       x.shape[-1],
       self.kernel_size,
@@ -47,14 +51,14 @@ class ResidualUnit(nn.Module):
       causal=True,
       dtype=self.dtype,
       name="dilated",
-    )(nn.elu(x))
+    )(act(name="activation_0")(x))
     y = conv.Conv1d(
       x.shape[-1],
       1,
       kernel_init=nn.initializers.zeros,
       dtype=self.dtype,
       name="pointwise",
-    )(nn.elu(y))
+    )(act(name="activation_1")(y))
     return x + y
 
 
@@ -65,6 +69,7 @@ class EncoderBlock(nn.Module):
   stride: int
   dilations: tuple[int, ...]
   kernel_size: int
+  activation: str
   dtype: Any
 
   @nn.compact
@@ -72,7 +77,11 @@ class EncoderBlock(nn.Module):
     """Maps [B, T, C] to [B, ceil(T / stride), features]."""
     for i, dilation in enumerate(self.dilations):
       x = ResidualUnit(
-        dilation, self.kernel_size, self.dtype, name=f"unit_{i}"
+        dilation,
+        self.kernel_size,
+        self.activation,
+        self.dtype,
+        name=f"unit_{i}",
       )(x)
     return conv.Conv1d(
       self.features,
@@ -81,7 +90,7 @@ class EncoderBlock(nn.Module):
       causal=True,
       dtype=self.dtype,
       name="down",
-    )(nn.elu(x))
+    )(Activation(self.activation, self.dtype, name="activation")(x))
 
 
 class DecoderBlock(nn.Module):
@@ -91,6 +100,7 @@ class DecoderBlock(nn.Module):
   stride: int
   dilations: tuple[int, ...]
   kernel_size: int
+  activation: str
   dtype: Any
 
   @nn.compact
@@ -103,10 +113,14 @@ class DecoderBlock(nn.Module):
       causal=True,
       dtype=self.dtype,
       name="up",
-    )(nn.elu(x))
+    )(Activation(self.activation, self.dtype, name="activation")(x))
     for i, dilation in enumerate(self.dilations):
       x = ResidualUnit(
-        dilation, self.kernel_size, self.dtype, name=f"unit_{i}"
+        dilation,
+        self.kernel_size,
+        self.activation,
+        self.dtype,
+        name=f"unit_{i}",
       )(x)
     return x
 
@@ -119,6 +133,7 @@ class Encoder(nn.Module):
   strides: tuple[int, ...]
   dilations: tuple[int, ...]
   kernel_size: int
+  activation: str
   dtype: Any
 
   @nn.compact
@@ -142,12 +157,13 @@ class Encoder(nn.Module):
         stride,
         self.dilations,
         self.kernel_size,
+        self.activation,
         self.dtype,
         name=f"block_{i}",
       )(x)
     h = conv.Conv1d(
       self.latent_dim, 3, causal=True, dtype=self.dtype, name="head"
-    )(nn.elu(x))
+    )(Activation(self.activation, self.dtype, name="activation")(x))
     return h.astype(jnp.float32)
 
 
@@ -158,6 +174,7 @@ class Decoder(nn.Module):
   strides: tuple[int, ...]
   dilations: tuple[int, ...]
   kernel_size: int
+  activation: str
   dtype: Any
 
   @nn.compact
@@ -178,18 +195,24 @@ class Decoder(nn.Module):
         stride,
         self.dilations,
         self.kernel_size,
+        self.activation,
         self.dtype,
         name=f"block_{i}",
       )(x)
-    x = conv.Conv1d(1, 7, causal=True, dtype=self.dtype, name="head")(nn.elu(x))
+    x = conv.Conv1d(1, 7, causal=True, dtype=self.dtype, name="head")(
+      Activation(self.activation, self.dtype, name="activation")(x)
+    )
     return x[..., 0].astype(jnp.float32) * _LEVEL
 
 
 class AnyCodec(nn.Module):
   """An encoder and a decoder under one roof; parameters {encoder, decoder}.
 
-  Subclasses make the two in their setup.
+  Subclasses make the two in their setup. Both go on in a stream, see
+  `nn.streaming`; there the encoder's frames come `lookahead_hops` late.
   """
+
+  lookahead_hops = 0
 
   def __call__(self, wav: Array) -> Array:
     """Encodes and decodes without quantising, to initialise both halves."""
@@ -212,6 +235,7 @@ class Codec(AnyCodec):
   strides: tuple[int, ...]
   dilations: tuple[int, ...] = (1, 3, 9)
   kernel_size: int = 7
+  activation: str = "elu"
   dtype: Any = jnp.float32
 
   def setup(self) -> None:
@@ -221,6 +245,7 @@ class Codec(AnyCodec):
       strides=self.strides,
       dilations=self.dilations,
       kernel_size=self.kernel_size,
+      activation=self.activation,
       dtype=self.dtype,
     )
     self.encoder = Encoder(latent_dim=self.latent_dim, **shared)

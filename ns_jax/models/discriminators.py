@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wave and STFT discriminators of the codec (SoundStream, Sec. III-D)."""
+"""Discriminators of the codec.
 
+On waves and on one STFT (SoundStream, Sec. III-D); on bands of several STFTs
+(DAC, arXiv 2306.06546, Sec. 3.3).
+"""
+
+import itertools
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,12 +18,13 @@ from ns_jax.nn import conv
 
 PARTITION_RULES = (
   (r"wave_\d+/down_\d+/kernel$", PartitionSpec(None, None, "fsdp")),
-  (r"stft/block_\d+/.*kernel$", PartitionSpec(None, None, None, "fsdp")),
+  (r"(stft|bands_\d+)/.*/kernel$", PartitionSpec(None, None, None, "fsdp")),
 )
 
 # Strides over (time, frequency) of the STFT discriminator's blocks.
 _STFT_STRIDES = ((1, 2), (2, 2)) * 3
 _STFT_GROWTH = (2, 2, 1, 2, 1, 2)
+_BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # edges, as shares of all bins
 
 # Logits [B, T_k] and the feature maps of each layer.
 Judgement = tuple[Array, tuple[Array, ...]]
@@ -93,15 +99,7 @@ class StftDiscriminator(nn.Module):
   @nn.compact
   def __call__(self, wav: Array) -> Judgement:
     """Judges waves [B, S]; one logit per 8 hops, rounded up."""
-    spectrum = stft.stft(
-      wav,
-      window_samples=self.window_samples,
-      hop_samples=self.hop_samples,
-      fft_size=self.window_samples,
-    )[..., :-1]
-    # A window of unit energy keeps the scale of the waveform.
-    spectrum = spectrum / jnp.sqrt(0.375 * self.window_samples)
-    x = jnp.stack([spectrum.real, spectrum.imag], axis=-1)
+    x = _spectrogram(wav, self.window_samples, self.hop_samples)[:, :, :-1]
     x = _conv2d(self.channels, (7, 7), "stem", dtype=self.dtype)(x)
     features, width = [x], self.channels
     for i, strides in enumerate(_STFT_STRIDES):
@@ -114,13 +112,47 @@ class StftDiscriminator(nn.Module):
     return logits[..., 0, 0].astype(jnp.float32), tuple(features)
 
 
+class BandDiscriminator(nn.Module):
+  """2-D convolutions over each of five bands of a spectrogram by itself."""
+
+  channels: int
+  window_samples: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, wav: Array) -> Judgement:
+    """Judges waves [B, S]; one logit per quarter window and few bins."""
+    hop_samples = self.window_samples // 4
+    x = _spectrogram(wav, self.window_samples, hop_samples)
+    edges = [round(share * x.shape[2]) for share in _BANDS]
+    features, tops = [], []
+    for band, (low, high) in enumerate(itertools.pairwise(edges)):
+      y = x[:, :, low:high]
+      for i, stride in enumerate((1, 2, 2, 2)):
+        layer = _conv2d(
+          self.channels,
+          (3, 9),
+          f"band_{band}_{i}",
+          strides=(1, stride),
+          dtype=self.dtype,
+        )
+        y = _leaky(layer(y))
+        features.append(y)
+      tops.append(y)
+    head = _conv2d(1, (3, 3), "head", dtype=self.dtype)
+    logits = head(jnp.concatenate(tops, axis=2)).astype(jnp.float32)
+    return logits.reshape(logits.shape[0], -1), tuple(features)
+
+
 class Discriminators(nn.Module):
-  """Wave discriminators on 1, 1/2, 1/4 … of the rate, and one on the STFT."""
+  """All that judge: a kind without channels is left out."""
 
   wave_channels: tuple[int, ...]
   wave_groups: tuple[int, ...]
   stft_channels: int
-  num_wave_scales: int = 3
+  num_wave_scales: int = 3  # 1, 1/2, 1/4 … of the sample rate
+  band_channels: int = 0
+  band_windows: tuple[int, ...] = ()  # in samples
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -133,8 +165,30 @@ class Discriminators(nn.Module):
       )
       judgements.append(judge(scaled))
       scaled = _half_rate(scaled)
-    judge = StftDiscriminator(self.stft_channels, dtype=self.dtype, name="stft")
-    return (*judgements, judge(wav))
+    if self.stft_channels:
+      judge = StftDiscriminator(
+        self.stft_channels, dtype=self.dtype, name="stft"
+      )
+      judgements.append(judge(wav))
+    for i, window in enumerate(self.band_windows):
+      judge = BandDiscriminator(
+        self.band_channels, window, self.dtype, name=f"bands_{i}"
+      )
+      judgements.append(judge(wav))
+    return tuple(judgements)
+
+
+def _spectrogram(wav: Array, window_samples: int, hop_samples: int) -> Array:
+  """Real and imaginary parts [B, M, F, 2] of spectra of waves [B, S]."""
+  spectrum = stft.stft(
+    wav,
+    window_samples=window_samples,
+    hop_samples=hop_samples,
+    fft_size=window_samples,
+  )
+  # A window of unit energy keeps the scale of the waveform.
+  spectrum = spectrum / jnp.sqrt(0.375 * window_samples)
+  return jnp.stack([spectrum.real, spectrum.imag], axis=-1)
 
 
 def _half_rate(wav: Array) -> Array:

@@ -65,8 +65,9 @@ def quantize(
     return total + vectors * used, (codes, errors)
 
   indices = jnp.arange(codebook.embeddings.shape[0])
+  # Without a loop the compiler sees that both players of a step do the same.
   total, (codes, errors) = jax.lax.scan(
-    stage, jnp.zeros_like(h), (indices, codebook.embeddings)
+    stage, jnp.zeros_like(h), (indices, codebook.embeddings), unroll=True
   )
   return Quantized(
     latents=h + jax.lax.stop_gradient(total - h),
@@ -215,8 +216,11 @@ def perplexity(codes: Array, frame_mask: Array, codebook_size: int) -> Array:
   Returns:
     [Q] float32, between 1 and K.
   """
-  hits = jax.nn.one_hot(codes, codebook_size) * frame_mask[..., None, None]
-  hits = hits.sum((0, 1))
+  stages = jnp.arange(codes.shape[-1])
+  hits = jnp.zeros((stages.size, codebook_size))
+  hits = hits.at[stages[None, None, :], codes].add(
+    frame_mask[..., None].astype(hits.dtype)
+  )
   shares = hits / jnp.maximum(hits.sum(-1, keepdims=True), 1.0)
   return jnp.exp(-jnp.sum(jax.scipy.special.xlogy(shares, shares), axis=-1))
 
@@ -229,7 +233,14 @@ def nearest(x: Array, embeddings: Array) -> Array:
   products = jnp.matmul(x, embeddings.T, precision=jax.lax.Precision.HIGHEST)
   norms = jnp.sum(embeddings**2, axis=-1)
   norms = norms.reshape((1,) * (x.ndim - 1) + (-1,))
-  return jnp.argmin(norms - 2.0 * products, axis=-1).astype(jnp.int32)
+  distances = norms - 2.0 * products
+  # Two plain reductions: together they take half the time of argmin on CPU.
+  least = distances.min(axis=-1, keepdims=True)
+  size = embeddings.shape[0]
+  indices = jnp.arange(size).reshape((1,) * (x.ndim - 1) + (-1,))
+  candidates = jnp.where(distances <= least, indices, size)
+  # A distance that is not a number is no candidate; nor is it an index.
+  return jnp.minimum(candidates.min(axis=-1), size - 1).astype(jnp.int32)
 
 
 def _all_stages(codebook: Codebook, h: Array) -> Array:
@@ -249,9 +260,21 @@ def _statistics(
   frames: Array, codes: Array, weights: Array, size: int
 ) -> tuple[Array, Array]:
   """Hits [K] and summed frames [K, D] of each code over frames [N, D]."""
-  assigned = jax.nn.one_hot(codes, size) * weights[:, None]
-  sums = jnp.matmul(assigned.T, frames, precision=jax.lax.Precision.HIGHEST)
-  return assigned.sum(0), sums
+
+  def by_product(frames: Array, codes: Array) -> Array:
+    assigned = jax.nn.one_hot(codes, size)
+    return jnp.matmul(assigned.T, frames, precision=jax.lax.Precision.HIGHEST)
+
+  def one_by_one(frames: Array, codes: Array) -> Array:
+    return jax.ops.segment_sum(frames, codes, size)
+
+  # Frame by frame is twenty times faster on CPU; on GPU its order is random.
+  counted = jnp.concatenate([frames, jnp.ones_like(frames[:, :1])], axis=-1)
+  counted = counted * weights[:, None]
+  sums = jax.lax.platform_dependent(
+    counted, codes, cpu=one_by_one, default=by_product
+  )
+  return sums[:, -1], sums[:, :-1]
 
 
 def _follow(old: Codebook, hits: Array, sums: Array, decay: float) -> Codebook:

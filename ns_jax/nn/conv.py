@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ns_jax.array_types import Array
+from ns_jax.nn import streaming
 
 DIMENSION_NUMBERS = ("NWC", "WIO", "NWC")
 
@@ -64,6 +65,23 @@ def _fold_stride(
   x = x[:, : length * stride].reshape(x.shape[0], length, -1)
   kernel = kernel.reshape(taps, stride * in_features, features)
   return _conv(x, kernel, (0, 0), window_strides=(1,))
+
+
+def _depthwise(
+  x: Array, kernel: Array, dilation: int, pads: tuple[int, int]
+) -> Array:
+  """Each channel by itself, as a sum of shifted products.
+
+  One pass over memory; XLA's grouped convolution is far slower on CPU.
+  """
+  x = jnp.pad(x, ((0, 0), pads, (0, 0)))
+  length = x.shape[1] - (kernel.shape[0] - 1) * dilation
+  taps = [
+    jax.lax.slice_in_dim(x, i * dilation, i * dilation + length, axis=1)
+    * tap[None]
+    for i, tap in enumerate(kernel)
+  ]
+  return functools.reduce(jnp.add, taps)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -143,10 +161,14 @@ class Conv1d(nn.Module):
       kernel = _weight_normed(self, kernel)
     kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
     pads = self._pads(x.shape[1])
+    if self.causal and pads[0] and streaming.is_streaming(self):
+      x, pads = streaming.with_past(self, x, pads[0]), (0, pads[1])
     if self.scanned:
       y: Array = _tapped_conv(x, kernel, pads, self.dilation)  # pyright: ignore
     elif self.stride > 1 and self.groups == 1 and self.dilation == 1:
       y = _fold_stride(x, kernel, self.stride, pads)
+    elif self.groups == x.shape[-1] == self.features and self.stride == 1:
+      y = _depthwise(x, kernel, self.dilation, pads)
     else:
       y = _conv(
         x,
@@ -208,12 +230,10 @@ class ConvTranspose1d(nn.Module):
     kernel = kernel.reshape(taps, self.stride, in_features, self.features)
     kernel = kernel[::-1].swapaxes(1, 2).reshape(taps, in_features, -1)
     offset = 0 if self.causal else max(0, self.kernel_size - self.stride) // 2
-    y = _conv(
-      x.astype(self.dtype),
-      kernel.astype(self.dtype),
-      (taps - 1, taps - 1 if offset else 0),
-      window_strides=(1,),
-    )
+    x, pads = x.astype(self.dtype), (taps - 1, taps - 1 if offset else 0)
+    if self.causal and streaming.is_streaming(self):
+      x, pads = streaming.with_past(self, x, pads[0]), (0, 0)
+    y = _conv(x, kernel.astype(self.dtype), pads, window_strides=(1,))
     y = y.reshape(batch, -1, self.features)
     y = y[:, offset : offset + length * self.stride]
     if self.use_bias:

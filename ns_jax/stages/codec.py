@@ -65,11 +65,7 @@ def build(config: ConfigDict) -> Stage:
     spec=AudioSpec(**config.audio),
     codec=make_codec(config),
     discriminators=discriminators_lib.Discriminators(
-      wave_channels=tuple(config.model.discriminators.wave_channels),
-      wave_groups=tuple(config.model.discriminators.wave_groups),
-      stft_channels=config.model.discriminators.stft_channels,
-      num_wave_scales=config.model.discriminators.num_wave_scales,
-      dtype=jnp.dtype(config.dtype),
+      dtype=jnp.dtype(config.dtype), **config.model.discriminators
     ),
     quantization=codec_training.QuantizerOptions(**config.model.quantizer),
     spectral=codec_training.SpectralOptions(**config.model.spectral),

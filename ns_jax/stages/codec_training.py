@@ -38,11 +38,12 @@ class QuantizerOptions:
 
 @dataclasses.dataclass(frozen=True)
 class SpectralOptions:
-  """Form of the reconstruction loss."""
+  """Form of the paper's reconstruction loss, and of those of later codecs."""
 
   scales: tuple[int, ...]  # window lengths in samples
   sum_over_time: bool  # the paper's sum; otherwise the mean
   log_floor: float  # mel magnitude below which logarithms flatten
+  compressed_windows: tuple[int, ...]  # of the compressed spectra, in samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,16 +229,33 @@ class CodecTraining:
   def _reconstruction_terms(
     self, batch: Batch, fake: Array, quantized: quantizer.Quantized
   ) -> dict[str, Array]:
-    linear, logarithmic = self._mel_distances(batch["wav"], fake)
+    """The terms that count, by name; the others are not computed."""
+    real = batch["wav"]
+    terms = {}
+    if self.weights["spectral_linear"] or self.weights["spectral_log"]:
+      linear, logarithmic = self._mel_distances(real, fake)
+      terms["spectral_linear"] = linear.mean()
+      terms["spectral_log"] = logarithmic.mean()
+    if self.weights["log_mel"]:
+      terms["log_mel"] = spectral.log_mel_distance(
+        real,
+        fake,
+        sample_rate_hz=self.spec.sample_rate_hz,
+        scales=spectral.LOG_MEL_SCALES,
+      ).mean()
+    if self.weights["magnitude"] or self.weights["compressed"]:
+      magnitude, compressed = spectral.compressed_distances(
+        real, fake, windows=tuple(self.spectral.compressed_windows)
+      )
+      terms["magnitude"] = magnitude.mean()
+      terms["compressed"] = compressed.mean()
+    if self.weights["wave"]:
+      terms["wave"] = wave.absolute_error(real, fake).mean()
     commitment = quantizer_losses.commitment(quantized.errors)
-    return {
-      "spectral_linear": linear.mean(),
-      "spectral_log": logarithmic.mean(),
-      "wave": wave.absolute_error(batch["wav"], fake).mean(),
-      "commitment": masks.masked_mean(
-        commitment, self._frame_mask(batch, quantized.latents)
-      ),
-    }
+    terms["commitment"] = masks.masked_mean(
+      commitment, self._frame_mask(batch, quantized.latents)
+    )
+    return terms
 
   def _while_adversarial(
     self,

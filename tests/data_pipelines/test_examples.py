@@ -143,7 +143,11 @@ def test_waveform_crops_anywhere_and_pads(spec):
   starts = set()
   for seed in range(50):
     example = examples.waveform(
-      record, np.random.default_rng(seed), crop_frames=2, spec=spec
+      record,
+      np.random.default_rng(seed),
+      crop_frames=2,
+      gain_db=(0.0, 0.0),
+      spec=spec,
     )
     assert example["wav"].shape == (400,) and example["num_samples"] == 400
     values = np.rint(example["wav"] * 32767)
@@ -151,7 +155,11 @@ def test_waveform_crops_anywhere_and_pads(spec):
     starts.add(values[0])
   assert len(starts) > 30
   example = examples.waveform(
-    record, np.random.default_rng(0), crop_frames=10, spec=spec
+    record,
+    np.random.default_rng(0),
+    crop_frames=10,
+    gain_db=(0.0, 0.0),
+    spec=spec,
   )
   assert example["num_samples"] == 1000
   assert (example["wav"][1000:] == 0).all()

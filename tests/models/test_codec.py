@@ -63,7 +63,7 @@ def test_nothing_depends_on_the_future():
 
 
 def test_residual_units_start_as_the_identity():
-  unit = codec_lib.ResidualUnit(3, 7, jnp.float32)
+  unit = codec_lib.ResidualUnit(3, 7, "elu", jnp.float32)
   x = jax.random.normal(jax.random.key(0), (1, 9, 4))
   y, _ = unit.init_with_output(jax.random.key(1), x)
   np.testing.assert_array_equal(y, x)

@@ -4,12 +4,17 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ns_jax import sharding
 from ns_jax.models import discriminators
 
 TINY = discriminators.Discriminators(
-  wave_channels=(4, 8, 8), wave_groups=(2, 1), stft_channels=2
+  wave_channels=(4, 8, 8),
+  wave_groups=(2, 1),
+  stft_channels=2,
+  band_channels=2,
+  band_windows=(256,),
 )
 
 
@@ -48,8 +53,33 @@ def test_wave_logits_fall_by_four_per_layer():
 def test_scales_halve_the_rate_and_judges_differ():
   params, judgements = _shapes(TINY, 4_000)
   lengths = [logits.shape[1] for logits, _ in judgements]
-  assert lengths == [250, 125, 63, 2]
-  assert set(params) == {"wave_0", "wave_1", "wave_2", "stft"}
+  # 63 frames of 129 bins in five bands, each an eighth as wide, rounded up.
+  assert lengths == [250, 125, 63, 2, 63 * (2 + 3 + 4 + 5 + 4)]
+  assert set(params) == {"wave_0", "wave_1", "wave_2", "stft", "bands_0"}
+
+
+def test_kinds_without_channels_are_left_out():
+  module = TINY.clone(stft_channels=0, num_wave_scales=0)
+  params, judgements = _shapes(module, 4_000)
+  assert set(params) == {"bands_0"}
+  assert len(judgements) == 1
+
+
+def test_bands_cover_all_bins_and_do_not_overlap():
+  """Whatever the window, every bin is seen by one band, and by one alone."""
+  for window in (256, 512, 1024, 2048):
+    judge = discriminators.BandDiscriminator(1, window)
+    spectrum = jax.random.normal(jax.random.key(0), (1, 4, window // 2 + 1, 2))
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setattr(
+        discriminators, "_spectrogram", lambda *_, spectrum=spectrum: spectrum
+      )
+      _, features = judge.init_with_output(
+        jax.random.key(1), jnp.zeros((1, window))
+      )[0]
+    first_of_each = features[::4]
+    assert len(first_of_each) == 5
+    assert sum(f.shape[2] for f in first_of_each) == window // 2 + 1
 
 
 def test_half_rate_keeps_a_constant():

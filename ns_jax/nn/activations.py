@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Activations with parameters."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ns_jax.array_types import Array
+
+
+class Snake(nn.Module):
+  """x + sin²(αx) / α with one α per channel (arXiv 2006.08195).
+
+  It passes periodic signals on better than activations without a period.
+  """
+
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps [..., C] to the same shape, `dtype`."""
+    # As a logarithm, α stays positive.
+    log_alpha = self.param("log_alpha", nn.initializers.zeros, (x.shape[-1],))
+    alpha = jnp.exp(log_alpha).astype(self.dtype)
+    alpha = alpha.reshape((1,) * (x.ndim - 1) + (-1,))
+    x = x.astype(self.dtype)
+    return x + jnp.sin(alpha * x) ** 2 / alpha
+
+
+class Activation(nn.Module):
+  """One of the activations a config may name."""
+
+  kind: str  # "elu", "gelu" or "snake"
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps [..., C] to the same shape, `dtype`."""
+    if self.kind == "snake":
+      return Snake(self.dtype, name="snake")(x)
+    return {"elu": nn.elu, "gelu": nn.gelu}[self.kind](x)
