@@ -25,6 +25,7 @@ CORE = [
   "numpy>=2.0",
   "optax>=0.2.5",
   "orbax-checkpoint>=0.11.30",
+  "safetensors>=0.5",
   # Records and text.
   "apache-beam>=2.65",
   "array-record>=0.7; platform_system != 'Windows'",

@@ -12,13 +12,18 @@ import av
 import numpy as np
 import soundfile
 import soxr
+from av.container import InputContainer
 
 from ns_jax.errors import UserError
 
+SUFFIXES = (
+  *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"),
+  *(".aac", ".aif", ".aiff"),
+)
 SPEECH_RMS = 0.07  # -23 dBFS, the level of records and prompts
 _PEAK = 0.95
 _MAX_SEC = 3600.0  # of what is read into memory at once
-_WHOLE = 0.99  # of the promised samples; some coders round the last block
+WHOLE = 0.99  # of the promised samples; some coders round the last block
 # Kinds of file, as FFmpeg names them.
 _CONTAINERS = {
   *("aac", "aiff", "amr", "asf", "caf", "flac", "matroska", "webm"),
@@ -105,9 +110,30 @@ def decode(
     UserError: the file is missing, empty, cut off, not audio, too long, or
       holds samples that are not finite.
   """
-  path = pathlib.Path(path)
   if start_sec < 0:
     raise _no_piece(path, start_sec)
+  path = check_readable(path)
+  for read in (_by_libsndfile, _by_ffmpeg):
+    decoded = read(path, start_sec, end_sec, max_sec)
+    if decoded is not None:
+      break
+  else:
+    raise not_audio(path)
+  samples, rate_hz = decoded
+  if samples.shape[0] == 0:
+    raise UserError(f"{path}: holds no audio samples")
+  if not np.isfinite(samples).all():
+    raise UserError(f"{path}: holds samples that are NaN or infinite")
+  return samples, rate_hz
+
+
+def check_readable(path: str | pathlib.Path) -> pathlib.Path:
+  """Checks that a path is a plain file with something in it.
+
+  Raises:
+    UserError: it is not, or cannot be read.
+  """
+  path = pathlib.Path(path)
   try:
     if not path.exists() and not path.is_symlink():
       raise UserError(f"{path}: no such audio file")
@@ -121,20 +147,7 @@ def decode(
     raise UserError(f"{path}: cannot be read ({error.strerror})") from error
   if path.stat().st_size == 0:
     raise UserError(f"{path}: is empty")
-  for read in (_by_libsndfile, _by_ffmpeg):
-    decoded = read(path, start_sec, end_sec, max_sec)
-    if decoded is not None:
-      break
-  else:
-    raise UserError(
-      f"{path}: not readable as audio; give a wav, flac, ogg, mp3 or m4a file"
-    )
-  samples, rate_hz = decoded
-  if samples.shape[0] == 0:
-    raise UserError(f"{path}: holds no audio samples")
-  if not np.isfinite(samples).all():
-    raise UserError(f"{path}: holds samples that are NaN or infinite")
-  return samples, rate_hz
+  return path
 
 
 def to_mono(samples: np.ndarray, rate_hz: int, spec: AudioSpec) -> np.ndarray:
@@ -151,7 +164,7 @@ def _by_libsndfile(
   """Decodes what libsndfile knows; None for anything else."""
   try:
     with soundfile.SoundFile(path) as file:
-      _refuse_cut_off(path, file.extra_info)
+      refuse_cut_off(path, file.extra_info)
       first = round(start_sec * file.samplerate)
       last = file.frames
       if end_sec is not None:
@@ -161,7 +174,7 @@ def _by_libsndfile(
         raise _no_piece(path, start_sec)
       file.seek(first)
       samples = file.read(last - first, dtype="float32", always_2d=True)
-      if len(samples) < _WHOLE * (last - first):
+      if len(samples) < WHOLE * (last - first):
         raise UserError(
           f"{path}: is cut off: {last - first} samples promised, "
           f"{len(samples)} there"
@@ -178,11 +191,10 @@ def _by_ffmpeg(
   end_sec = math.inf if end_sec is None else end_sec
   pieces, first, decoded, rate_hz = [], 0, 0, 1
   try:
-    with av.open(str(path)) as container:
-      # Others may name files of their own to be read.
-      is_audio = _CONTAINERS & set(container.format.name.split(","))
-      if not is_audio or not container.streams.audio:
-        return None
+    container = open_container(path)
+    if container is None:
+      return None
+    with container:
       resampler = av.AudioResampler(format="fltp")
       for frame in container.decode(audio=0):
         for part in resampler.resample(frame):
@@ -207,7 +219,29 @@ def _by_ffmpeg(
   return piece.astype(np.float32), rate_hz
 
 
-def _no_piece(path: pathlib.Path, start_sec: float) -> UserError:
+def not_audio(path: pathlib.Path) -> UserError:
+  """The error for a file that nothing can decode."""
+  return UserError(
+    f"{path}: not readable as audio; give a wav, flac, ogg, mp3 or m4a file"
+  )
+
+
+def open_container(path: pathlib.Path) -> InputContainer | None:
+  """Opens a file with FFmpeg; None unless it is audio of a harmless kind.
+
+  Raises:
+    av.FFmpegError, ValueError: it cannot be opened.
+  """
+  container = av.open(str(path))
+  # Others may name files of their own to be read.
+  is_audio = _CONTAINERS & set(container.format.name.split(","))
+  if is_audio and container.streams.audio:
+    return container
+  container.close()
+  return None
+
+
+def _no_piece(path: str | pathlib.Path, start_sec: float) -> UserError:
   return UserError(f"{path}: has no piece that begins at {start_sec:g} s")
 
 
@@ -216,7 +250,7 @@ def _refuse_long(path: pathlib.Path, length_sec: float, max_sec: float) -> None:
     raise UserError(f"{path}: is longer than {max_sec:g} s")
 
 
-def _refuse_cut_off(path: pathlib.Path, libsndfile_log: str) -> None:
+def refuse_cut_off(path: pathlib.Path, libsndfile_log: str) -> None:
   """Refuses a wave file whose header promises more than there is."""
   match = re.search(r"data : (\d+) \(should be (\d+)\)", libsndfile_log)
   # A program that writes to a pipe does not know the length beforehand.

@@ -13,12 +13,9 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator
 
 from data_pipelines.corpora.corpus import Note
+from ns_jax import audio
 from ns_jax.errors import UserError
 
-AUDIO_SUFFIXES = (
-  *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"),
-  *(".aac", ".aif", ".aiff"),
-)
 _LONGEST_LINE_BYTES = 65_536
 
 
@@ -140,13 +137,13 @@ def walk_audio(root: pathlib.Path, notes: list[Note]) -> Iterator[pathlib.Path]:
         seen.add(identity)
     folders.sort()
     for name in sorted(names):
-      if os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES:
+      if os.path.splitext(name)[1].lower() in audio.SUFFIXES:
         yield pathlib.Path(folder, name)
 
 
 def find_audio(stem: pathlib.Path) -> pathlib.Path:
   """The audio file of that name, whatever its suffix; .wav if there is none."""
-  for suffix in AUDIO_SUFFIXES:
+  for suffix in audio.SUFFIXES:
     path = stem.with_name(stem.name + suffix)
     if os.path.lexists(path):
       return path

@@ -7,6 +7,7 @@ Nothing heavy is imported before a verb needs it, so help comes at once.
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -57,7 +58,7 @@ def cli() -> None:
   "--aligner", default="", help="Workdir of a trained aligner to use instead."
 )
 @click.option(
-  "--codec", default="", help="Workdir of a trained codec: add its codes."
+  "--codec", default="", help="Bundle or workdir of a codec: add its codes."
 )
 @click.option(
   "--sup-phonemes",
@@ -175,6 +176,114 @@ def inspect(records: pathlib.Path, out: pathlib.Path | None) -> None:
     return 0
 
   _run(job)
+
+
+_CODEC = click.option(
+  "--codec",
+  default="",
+  metavar="FOLDER",
+  help="Bundle or workdir of a codec, instead of the one that comes along.",
+)
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True, metavar="AUDIO...")
+@click.argument("target")
+@click.option(
+  "--codebooks",
+  default=8,
+  show_default=True,
+  help="Codes in a frame, 0.8 kbit/s each.",
+)
+@_CODEC
+def encode(
+  sources: tuple[str, ...], target: str, codebooks: int, codec: str
+) -> None:
+  """Encodes speech to a file of codes.
+
+  AUDIO is files of any kind and rate, or folders; TARGET is an .nsc file, or a
+  folder for several. Files of any length need little memory.
+
+  Example: ns-jax encode in.wav out.nsc --codebooks 8
+  """
+
+  def job() -> int:
+    from ns_jax.apps import coding
+    from ns_jax.inference.codec import SpeechCodec
+
+    terminal.cache_compiled()
+    loaded = SpeechCodec.load(codec)
+    return _tell(
+      coding.encode(sources, target, codec=loaded, num_codebooks=codebooks)
+    )
+
+  _run(job)
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True, metavar="CODES...")
+@click.argument("target")
+@_CODEC
+def decode(sources: tuple[str, ...], target: str, codec: str) -> None:
+  """Decodes files of codes to speech.
+
+  CODES is .nsc files or folders; TARGET is a .wav or .flac file, or a folder
+  for several.
+
+  Example: ns-jax decode out.nsc back.wav
+  """
+
+  def job() -> int:
+    from ns_jax.apps import coding
+    from ns_jax.inference.codec import SpeechCodec
+
+    terminal.cache_compiled()
+    return _tell(coding.decode(sources, target, codec=SpeechCodec.load(codec)))
+
+  _run(job)
+
+
+@cli.command()
+@click.argument("workdir", type=click.Path(path_type=pathlib.Path))
+@click.argument("out", type=click.Path(path_type=pathlib.Path))
+@click.option(
+  "--card",
+  required=True,
+  type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
+  help="Model card in Markdown: data and licences, figures, limits.",
+)
+def export(
+  workdir: pathlib.Path, out: pathlib.Path, card: pathlib.Path
+) -> None:
+  """Writes the codec of WORKDIR to the folder OUT as a bundle.
+
+  Weights in half precision (safetensors), the config and the model card.
+
+  Example: ns-jax export runs/codec-small my-codec --card=CARD.md
+  """
+
+  def job() -> int:
+    from ns_jax.inference import restore
+
+    weights = restore.restore(workdir)
+    restore.export_codec(weights, out, card.read_text(encoding="utf-8"))
+    click.echo(out)
+    return 0
+
+  _run(job)
+
+
+def _tell(summary: Any) -> int:
+  """One line about what was done; the exit status."""
+  click.echo(
+    f"{summary.num_files} file(s), {summary.audio_sec:.1f} s of audio, "
+    f"{summary.num_bytes} bytes written, "
+    f"{summary.audio_sec / summary.seconds:.1f} times real time"
+  )
+  if not summary.failures:
+    return 0
+  click.echo(f"{len(summary.failures)} file(s) could not be used")
+  return SOME_REJECTED
 
 
 def _names(commas: str) -> tuple[str, ...]:

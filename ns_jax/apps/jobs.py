@@ -199,7 +199,7 @@ def _codec(
   given = _given_codec(config)
   if checkpoint.exists(run_dir):
     codec = SpeechCodec.of(restore.restore(run_dir))
-    if given and SpeechCodec.from_workdir(given).codec_id != codec.codec_id:
+    if given and SpeechCodec.load(given).codec_id != codec.codec_id:
       raise UserError(
         f"{run_dir}: was trained on another codec than that of {given}; "
         "give --workdir another folder"
@@ -208,7 +208,7 @@ def _codec(
   if not given:
     with clock("codec"):
       _train(config.codec, _codec_dir(config, run_dir))
-  return SpeechCodec.from_workdir(_codec_dir(config, run_dir))
+  return SpeechCodec.load(_codec_dir(config, run_dir))
 
 
 def _prepare(config: Any) -> pathlib.Path:

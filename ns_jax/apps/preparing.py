@@ -84,7 +84,7 @@ def prepare(request: Request) -> Summary:
     if "durations" not in corpus.features and request.align:
       _add_durations(request, out)
     if request.codec:
-      codec = SpeechCodec.from_workdir(pathlib.Path(request.codec).expanduser())
+      codec = SpeechCodec.load(request.codec)
       codes.add_codes(out, codec.encode, codec.codec_id, spec=spec)
     if request.sup_phonemes:
       _add_sup_phonemes(request, out)

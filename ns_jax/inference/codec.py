@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained codec: waves to codes and latents, and back."""
 
+import functools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +13,11 @@ import numpy as np
 
 from ns_jax.array_types import Array
 from ns_jax.audio import AudioSpec
+from ns_jax.errors import UserError
 from ns_jax.inference import restore
 from ns_jax.models import quantizer
 from ns_jax.models.codec import AnyCodec
+from ns_jax.nn import streaming
 from ns_jax.stages import codec as codec_stage
 
 _BLOCK_FRAMES = 160  # waves are padded to multiples, so few shapes compile
@@ -36,21 +39,17 @@ class SpeechCodec:
       params: {"encoder": ..., "decoder": ...}.
       embeddings: [Q, K, D] float32 codebooks.
     """
-    self._spec = AudioSpec(**config.audio)
-    self._params = {name: params[name] for name in ("encoder", "decoder")}
-    self._embeddings = jnp.asarray(embeddings)
-    module = codec_stage.make_codec(config)
-    self._encode = jax.jit(
-      lambda params, embeddings, wav: _encode(module, params, embeddings, wav)
-    )
-    self._decode = jax.jit(
-      lambda params, z: module.apply({"params": params}, z, method="decode")
-    )
+    self.spec = AudioSpec(**config.audio)
+    self.params = {name: params[name] for name in ("encoder", "decoder")}
+    self.embeddings = jnp.asarray(embeddings)
+    self.module = codec_stage.make_codec(config)
+    self._encode = jax.jit(functools.partial(_encode, self.module))
+    self._decode = jax.jit(functools.partial(_decode, self.module))
 
   @classmethod
-  def from_workdir(cls, path: str | pathlib.Path) -> "SpeechCodec":
-    """Reads the codec of a codec run."""
-    return cls.of(restore.restore(path))
+  def load(cls, path: str | pathlib.Path = "") -> "SpeechCodec":
+    """Reads the codec of a bundle or a run; "": the one that comes along."""
+    return cls.of(restore.restore(path or restore.SHIPPED_CODEC))
 
   @classmethod
   def of(cls, weights: restore.Weights) -> "SpeechCodec":
@@ -59,13 +58,42 @@ class SpeechCodec:
     if "codec" in weights.frozen:
       frozen = weights.frozen["codec"]
       return cls(config.codec, frozen, frozen["embeddings"])
-    embeddings = weights.model_state["codebook"]["embeddings"]
-    return cls(config, weights.params["gen"], embeddings)
+    if config.stage != "codec":
+      raise UserError(f"a run of the stage {config.stage} holds no codec")
+    codec = cls(
+      config,
+      weights.params["gen"],
+      weights.model_state["codebook"]["embeddings"],
+    )
+    codec.check_shapes()
+    return codec
 
-  @property
+  def check_shapes(self) -> None:
+    """Checks that the weights are those of the config.
+
+    Raises:
+      UserError: they are not.
+    """
+    wav = jax.ShapeDtypeStruct((1, self.spec.hop_samples), jnp.float32)
+    expected = jax.eval_shape(self.module.init, jax.random.key(0), wav)
+    shapes = jax.tree.map(jnp.shape, self.params)
+    if jax.tree.map(jnp.shape, expected["params"]) != shapes:
+      raise UserError("the weights of this codec do not fit its config")
+
+  @functools.cached_property
   def codec_id(self) -> str:
     """Twelve hexadecimal digits that name these weights."""
-    return restore.digest((self._params, self._embeddings))
+    return restore.digest((self.params, self.embeddings))
+
+  @property
+  def num_codebooks(self) -> int:
+    """Q, codes in a frame at the full bitrate."""
+    return self.embeddings.shape[0]
+
+  @property
+  def codebook_size(self) -> int:
+    """K, values a code can take."""
+    return self.embeddings.shape[1]
 
   def frozen(
     self, latent_mean: np.ndarray, latent_std: np.ndarray
@@ -81,8 +109,8 @@ class SpeechCodec:
       latent_std [D].
     """
     return {
-      **self._params,
-      "embeddings": self._embeddings,
+      **self.params,
+      "embeddings": self.embeddings,
       "latent_mean": jnp.asarray(latent_mean, jnp.float32),
       "latent_std": jnp.asarray(latent_std, jnp.float32),
     }
@@ -97,31 +125,102 @@ class SpeechCodec:
       codes [B, T, Q] int32 and their latents [B, T, D] float32,
       T = ceil(S / hop).
     """
-    block = self._spec.num_samples(_BLOCK_FRAMES)
-    frames = self._spec.num_frames(wav.shape[1])
+    block = self.spec.num_samples(_BLOCK_FRAMES)
+    frames = self.spec.num_frames(wav.shape[1])
     padded = np.pad(wav, ((0, 0), (0, -wav.shape[1] % block)))
-    codes, latents = self._encode(self._params, self._embeddings, padded)
+    (codes, latents), _ = self._encode(self.params, self.embeddings, padded)
     return np.asarray(codes)[:, :frames], np.asarray(latents)[:, :frames]
+
+  def latents(self, codes: np.ndarray) -> np.ndarray:
+    """What codes [B, T, q] stand for, q <= Q; [B, T, D] float32."""
+    embeddings = self.embeddings[: codes.shape[-1]]
+    return np.asarray(quantizer.decode_codes(embeddings, jnp.asarray(codes)))
 
   def decode(self, latents: np.ndarray) -> np.ndarray:
     """Decodes latents [B, T, D] to waves [B, T * hop] float32."""
     frames = latents.shape[1]
     extra = -frames % _BLOCK_FRAMES
     padded = np.pad(latents, ((0, 0), (0, extra), (0, 0)))
-    wav = np.asarray(self._decode(self._params, padded))
-    return wav[:, : self._spec.num_samples(frames)]
+    wav, _ = self._decode(self.params, padded)
+    return np.asarray(wav)[:, : self.spec.num_samples(frames)]
 
-  def reconstruct(self, wav: np.ndarray) -> np.ndarray:
+  def beginning(self, half: str, block_frames: int) -> Any:
+    """What a stream remembers before its first block.
+
+    Args:
+      half: "encode" or "decode".
+      block_frames: frames in every block.
+    """
+    wav = np.zeros((1, self.spec.num_samples(block_frames)), np.float32)
+    latents = np.zeros((1, block_frames, self.embeddings.shape[2]), np.float32)
+    x = wav if half == "encode" else latents
+    _, memory = jax.eval_shape(
+      lambda params: self.module.apply(
+        {"params": params}, x, method=half, mutable=[streaming.COLLECTION]
+      ),
+      self.params,
+    )
+    return jax.tree.map(
+      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+      memory[streaming.COLLECTION],
+    )
+
+  def encode_block(
+    self, wav: np.ndarray, past: Any, num_codebooks: int
+  ) -> tuple[np.ndarray, Any]:
+    """Encodes the next block [S] of a stream; (codes [T, q], new past)."""
+    embeddings = self.embeddings[:num_codebooks]
+    (codes, _), past = self._encode(self.params, embeddings, wav[None], past)
+    return np.asarray(codes)[0], past
+
+  def decode_block(
+    self, codes: np.ndarray, past: Any
+  ) -> tuple[np.ndarray, Any]:
+    """Decodes the next block [T, q] of a stream; (samples [S], new past)."""
+    wav, past = self._decode(self.params, self.latents(codes[None]), past)
+    return np.asarray(wav)[0], past
+
+  def reconstruct(
+    self, wav: np.ndarray, num_codebooks: int | None = None
+  ) -> np.ndarray:
     """Encodes and decodes one wave [S]; returns [S] float32."""
-    _, latents = self.encode(wav[None, :])
+    codes, latents = self.encode(wav[None, :])
+    if num_codebooks is not None:
+      latents = self.latents(codes[..., :num_codebooks])
     return self.decode(latents)[0, : len(wav)]
 
 
 def _encode(
-  module: AnyCodec, params: Any, embeddings: Array, wav: Array
-) -> tuple[Array, Array]:
-  h: Any = module.apply({"params": params}, wav, method="encode")
+  module: AnyCodec,
+  params: Any,
+  embeddings: Array,
+  wav: Array,
+  past: Any = None,
+) -> tuple[tuple[Array, Array], Any]:
+  """Codes and latents of waves; what a stream must remember."""
+  h, past = _apply(module, params, wav, past, "encode")
   unused = jnp.zeros(embeddings.shape[:2])
   codebook = quantizer.Codebook(embeddings, unused, embeddings)
   quantized = quantizer.quantize(codebook, h)
-  return quantized.codes, quantized.latents
+  return (quantized.codes, quantized.latents), past
+
+
+def _decode(
+  module: AnyCodec, params: Any, latents: Array, past: Any = None
+) -> tuple[Array, Any]:
+  """Waves of latents; what a stream must remember."""
+  return _apply(module, params, latents, past, "decode")
+
+
+def _apply(
+  module: AnyCodec, params: Any, x: Array, past: Any, method: str
+) -> tuple[Array, Any]:
+  """Applies a half of the codec: to a whole, or to a part after its past."""
+  if past is None:
+    whole: Any = module.apply({"params": params}, x, method=method)
+    return whole, None
+  variables = {"params": params, streaming.COLLECTION: past}
+  part: Any = module.apply(
+    variables, x, method=method, mutable=[streaming.COLLECTION]
+  )
+  return part[0], part[1][streaming.COLLECTION]

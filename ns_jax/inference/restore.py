@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights of a trained run, ready for use."""
+"""Weights of a run or a bundle, ready for use."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,12 @@ import ml_collections
 import numpy as np
 
 from ns_jax.array_types import Params
+from ns_jax.errors import UserError
+from ns_jax.inference import bundle
 from ns_jax.training import checkpoint, workdir
+
+# The codec that comes along.
+SHIPPED_CODEC = pathlib.Path(__file__).parents[1] / "bundles" / "codec"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Weights:
   step: int
   params: dict[str, Params]  # player -> moving average where there is one
   model_state: dict[str, Any]
-  frozen: dict[str, Any]
+  frozen: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def digest(arrays: Any) -> str:
@@ -34,11 +39,15 @@ def digest(arrays: Any) -> str:
 
 
 def restore(path: str | pathlib.Path) -> Weights:
-  """Reads the newest whole checkpoint of a workdir; changes nothing there.
+  """Reads a bundle, or the newest whole checkpoint of a workdir.
 
   Raises:
-    UserError: the folder holds no run, or no checkpoint that can be read.
+    UserError: the folder holds neither, or nothing that can be read.
   """
+  path = pathlib.Path(path).expanduser()
+  if bundle.is_bundle(path):
+    config, step, arrays = bundle.read(path)
+    return Weights(config=config, step=step, **arrays)
   config = workdir.read_config(path)
   step, state = checkpoint.read_newest(path)
   return Weights(
@@ -48,3 +57,27 @@ def restore(path: str | pathlib.Path) -> Weights:
     model_state=state["model_state"],
     frozen=state["frozen"],
   )
+
+
+def export_codec(weights: Weights, folder: pathlib.Path, card: str) -> None:
+  """Writes the codec of a codec run as a bundle.
+
+  Args:
+    weights: of the run.
+    folder: for the bundle.
+    card: its model card, Markdown.
+
+  Raises:
+    UserError: the run is not of a codec.
+  """
+  if weights.config.stage != "codec":
+    raise UserError(
+      f"a run of the stage {weights.config.stage} cannot be exported yet; "
+      "give the workdir of a codec"
+    )
+  codebook = weights.model_state["codebook"]
+  arrays = {
+    "params": {"gen": weights.params["gen"]},
+    "model_state": {"codebook": {"embeddings": codebook["embeddings"]}},
+  }
+  bundle.write(folder, weights.config, weights.step, arrays, card)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles: what inference needs of a run, in a folder to give away.
+
+model.safetensors   weights in half precision, never pickled
+config.json         the run's config
+README.md           model card
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import traverse_util
+
+from ns_jax.errors import UserError
+from ns_jax.training import workdir
+
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "README.md"
+_LARGEST_BYTES = 4 << 30
+
+
+def is_bundle(path: str | pathlib.Path) -> bool:
+  """Whether a folder holds a bundle."""
+  return (pathlib.Path(path) / WEIGHTS_FILE).is_file()
+
+
+def write(
+  folder: pathlib.Path,
+  config: ml_collections.ConfigDict,
+  step: int,
+  arrays: Mapping[str, Any],
+  card: str,
+) -> None:
+  """Writes a bundle; the weights come last.
+
+  Args:
+    folder: made if missing.
+    config: of the run.
+    step: of the run.
+    arrays: nested dictionaries of float arrays.
+    card: Markdown.
+
+  Raises:
+    UserError: a weight is too large for half precision, or not finite.
+  """
+  tensors = {}
+  for name, array in traverse_util.flatten_dict(dict(arrays), sep="/").items():
+    half = np.asarray(array).astype(np.float16)
+    if not np.isfinite(half).all():
+      raise UserError(f"{name}: does not fit in half precision")
+    tensors[name] = np.ascontiguousarray(half)
+  folder.mkdir(parents=True, exist_ok=True)
+  workdir.write_json(folder / workdir.CONFIG_FILE, config.to_dict())
+  (folder / CARD_FILE).write_text(card, encoding="utf-8")
+  unfinished = folder / f"{WEIGHTS_FILE}.part"
+  safetensors.numpy.save_file(
+    tensors, unfinished, metadata={"format": "ns_jax", "step": str(step)}
+  )
+  unfinished.rename(folder / WEIGHTS_FILE)
+
+
+def read(
+  path: str | pathlib.Path,
+) -> tuple[ml_collections.ConfigDict, int, dict[str, Any]]:
+  """Reads a bundle; (config, step, nested dictionaries of float32 arrays).
+
+  Raises:
+    UserError: it is damaged.
+  """
+  folder = pathlib.Path(path)
+  file = folder / WEIGHTS_FILE
+  config = workdir.read_config(folder)
+  if file.stat().st_size > _LARGEST_BYTES:
+    raise UserError(f"{file}: is larger than any bundle; get it again")
+  try:
+    with safetensors.safe_open(file, "numpy") as opened:
+      step = int((opened.metadata() or {}).get("step", 0))
+      names = opened.keys()
+      flat = {name: opened.get_tensor(name) for name in names}
+  except (safetensors.SafetensorError, ValueError, json.JSONDecodeError) as e:
+    raise UserError(f"{file}: is damaged ({e}); get it again") from e
+  for name, tensor in flat.items():
+    is_float = np.issubdtype(tensor.dtype, np.floating)
+    if not is_float or not np.isfinite(tensor).all():
+      raise UserError(f"{file}: {name} holds no finite weights; get it again")
+  wide = {name: tensor.astype(np.float32) for name, tensor in flat.items()}
+  return config, step, traverse_util.unflatten_dict(wide, sep="/")

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small untrained codecs, and a bundle of one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import codec as codec_config
+from ns_jax.inference import restore
+from ns_jax.inference.codec import SpeechCodec
+from ns_jax.stages import codec as codec_stage
+
+CARD = "# A codec that knows nothing\n"
+
+
+def small_config(architecture="spectral"):
+  """Sizes that compile at once; four codebooks of 20 codes."""
+  config = codec_config.get_config("tiny")
+  if architecture == "spectral":
+    config.model.codec = codec_config.get_config("").model.codec
+    config.model.codec.update(
+      latent_dim=6, dim=8, encoder_layers=1, decoder_layers=1
+    )
+  else:
+    config.model.codec.update(channels=2, strides=(10, 20), dilations=(1,))
+  config.model.quantizer.update(num_stages=4, codebook_size=20)
+  return config
+
+
+def weights(architecture="spectral", seed=0):
+  """Random weights of such a codec, exact in half precision."""
+  config = small_config(architecture)
+  init = jax.jit(codec_stage.make_codec(config).init)
+  params = init(jax.random.key(seed), jnp.zeros((1, 200)))["params"]
+  shape = (4, 20, config.model.codec.latent_dim)
+  arrays = {
+    "params": {"gen": params},
+    "embeddings": jax.random.normal(jax.random.key(seed + 1), shape),
+  }
+  rng = np.random.default_rng(seed)
+  # Zero-initialised layers would hide what lies behind them.
+  half = jax.tree.map(
+    lambda leaf: (
+      np.asarray(leaf + 0.1 * rng.normal(size=leaf.shape))
+      .astype(np.float16)
+      .astype(np.float32)
+    ),
+    arrays,
+  )
+  return restore.Weights(
+    config=config,
+    step=7,
+    params=half["params"],
+    model_state={"codebook": {"embeddings": half["embeddings"]}},
+  )
+
+
+def codec(architecture="spectral", seed=0):
+  """The codec itself."""
+  return SpeechCodec.of(weights(architecture, seed))
+
+
+def bundle(folder, seed=0):
+  """Writes a bundle; returns its folder."""
+  restore.export_codec(weights(seed=seed), folder, CARD)
+  return folder

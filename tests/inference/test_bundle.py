@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes into a bundle comes out of it; anything else is one clear line."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from ns_jax.errors import UserError
+from ns_jax.inference import bundle, restore
+from ns_jax.inference.codec import SpeechCodec
+from tests import codecs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  return codecs.bundle(tmp_path_factory.mktemp("bundle") / "codec")
+
+
+def test_a_codec_survives(folder):
+  restored = SpeechCodec.load(folder)
+  assert restored.codec_id == codecs.codec().codec_id
+  assert restore.restore(folder).step == 7
+  assert (folder / "README.md").read_text() == codecs.CARD
+  wav = np.random.default_rng(0).normal(size=900).astype(np.float32)
+  np.testing.assert_array_equal(
+    restored.reconstruct(wav), codecs.codec().reconstruct(wav)
+  )
+
+
+def test_weights_are_in_half_precision(folder):
+  tensors = safetensors.numpy.load_file(folder / bundle.WEIGHTS_FILE)
+  assert {tensor.dtype for tensor in tensors.values()} == {np.dtype("float16")}
+  assert "params/gen/encoder/trunk/stem/kernel" in tensors
+
+
+def _changed(folder, tmp_path, change):
+  """A copy whose tensors `change` has had its way with."""
+  copy = tmp_path / "copy"
+  shutil.copytree(folder, copy)
+  file = copy / bundle.WEIGHTS_FILE
+  tensors = safetensors.numpy.load_file(file)
+  change(tensors)
+  safetensors.numpy.save_file(tensors, file)
+  return copy
+
+
+NAME = "params/gen/encoder/trunk/stem/kernel"
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (lambda t: t.update({NAME: t[NAME] * np.float16(np.nan)}), "no finite"),
+    (lambda t: t.update({NAME: t[NAME].astype(np.int8)}), "no finite weights"),
+    (lambda t: t.update({NAME: t[NAME][..., :-1].copy()}), "do not fit"),
+    (lambda t: t.pop(NAME), "do not fit"),
+  ],
+)
+def test_wrong_weights_are_refused(folder, tmp_path, change, message):
+  with pytest.raises(UserError, match=message):
+    SpeechCodec.load(_changed(folder, tmp_path, change))
+
+
+def test_damaged_files_are_refused(folder, tmp_path):
+  copy = tmp_path / "copy"
+  shutil.copytree(folder, copy)
+  content = (copy / bundle.WEIGHTS_FILE).read_bytes()
+  for damaged in (b"", content[:-9], b"\xff" * 8 + content[8:]):
+    (copy / bundle.WEIGHTS_FILE).write_bytes(damaged)
+    with pytest.raises(UserError, match="is damaged"):
+      SpeechCodec.load(copy)
+  (copy / bundle.WEIGHTS_FILE).write_bytes(content)
+  (copy / "config.json").write_text("{")
+  with pytest.raises(UserError, match="is damaged"):
+    SpeechCodec.load(copy)
+
+
+def test_only_codecs_are_codecs(folder, tmp_path):
+  copy = tmp_path / "copy"
+  shutil.copytree(folder, copy)
+  config = json.loads((copy / "config.json").read_text())
+  (copy / "config.json").write_text(json.dumps({**config, "stage": "aligner"}))
+  with pytest.raises(UserError, match="holds no codec"):
+    SpeechCodec.load(copy)
+  with pytest.raises(UserError, match="cannot be exported"):
+    restore.export_codec(restore.restore(copy), tmp_path / "out", "")

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A wave in pieces of any size gives what it gives whole."""
+
+import numpy as np
+import pytest
+
+from ns_jax.inference import streams
+from tests import codecs
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module", params=["waveform", "spectral"])
+def codec(request):
+  return codecs.codec(request.param)
+
+
+@pytest.mark.parametrize("block_frames", [1, 3, 7])
+@pytest.mark.parametrize("num_samples", [1, 200, 1999])
+def test_codes_and_wave_equal_those_of_the_whole(
+  codec, num_samples, block_frames
+):
+  wav = 0.1 * RNG.normal(size=num_samples).astype(np.float32)
+  codes, latents = codec.encode(wav[None])
+  stream = streams.EncoderStream(codec, block_frames=block_frames)
+  cuts = np.sort(RNG.integers(0, num_samples + 1, 4))
+  parts = [stream.push(piece) for piece in np.split(wav, cuts)]
+  parts.append(stream.finish())
+  np.testing.assert_array_equal(np.concatenate(parts), codes[0])
+
+  stream = streams.DecoderStream(codec, block_frames=block_frames)
+  pieces = np.split(codes[0], [len(codes[0]) // 3])
+  parts = [stream.push(piece) for piece in pieces]
+  parts.append(stream.finish())
+  whole = codec.decode(latents)[0]
+  np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+
+
+def test_codes_come_as_soon_as_promised(codec):
+  stream = streams.EncoderStream(codec)
+  wav = 0.1 * RNG.normal(size=5 * 200).astype(np.float32)
+  known = sum(
+    len(stream.push(wav[i : i + 1])) for i in range(stream.delay_samples - 1)
+  )
+  assert known == 0
+  last = stream.delay_samples
+  assert len(stream.push(wav[last - 1 : last])) == 1
+
+
+def test_fewer_codebooks_are_the_first(codec):
+  wav = 0.1 * RNG.normal(size=900).astype(np.float32)
+  codes, _ = codec.encode(wav[None])
+  stream = streams.EncoderStream(codec, num_codebooks=2, block_frames=2)
+  fewer = np.concatenate([stream.push(wav), stream.finish()])
+  np.testing.assert_array_equal(fewer, codes[0, :, :2])
+  np.testing.assert_allclose(
+    codec.reconstruct(wav, 2),
+    codec.decode(codec.latents(fewer[None]))[0, :900],
+    atol=1e-5,
+  )
+
+
+def test_nothing_gives_nothing(codec):
+  assert streams.EncoderStream(codec).finish().shape == (0, 4)
+  assert streams.DecoderStream(codec).finish().shape == (0,)

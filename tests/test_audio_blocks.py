@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks joined are the whole; damage is noticed; no half a file stays."""
+
+import wave
+
+import numpy as np
+import pytest
+import soundfile
+
+from ns_jax import audio, audio_blocks
+from ns_jax.audio import AudioSpec
+from ns_jax.errors import UserError
+
+SPEC = AudioSpec()
+
+
+def _tone(seconds, rate_hz, channels=1):
+  time = np.arange(int(seconds * rate_hz)) / rate_hz
+  tone = 0.3 * np.sin(2 * np.pi * 440.0 * time)
+  return np.stack([tone] * channels, axis=1)
+
+
+@pytest.mark.parametrize(
+  ("name", "rate_hz", "channels"),
+  [
+    ("a.wav", 16_000, 1),
+    ("a.wav", 44_100, 2),
+    ("a.flac", 8_000, 1),
+    ("a.ogg", 48_000, 2),
+    ("a.mp3", 22_050, 1),
+  ],
+)
+def test_blocks_joined_are_the_whole(tmp_path, name, rate_hz, channels):
+  path = tmp_path / name
+  soundfile.write(path, _tone(23.4, rate_hz, channels), rate_hz)
+  blocks = list(audio_blocks.read_blocks(path, SPEC))
+  assert len(blocks) >= 3
+  whole = audio.read_audio(path, SPEC)
+  joined = np.concatenate(blocks)
+  assert abs(len(joined) - len(whole)) <= 1
+  size = min(len(joined), len(whole))
+  np.testing.assert_allclose(joined[:size], whole[:size], atol=1e-3)
+
+
+def test_damage_is_noticed(tmp_path):
+  path = tmp_path / "a.wav"
+
+  def read():
+    return list(audio_blocks.read_blocks(path, SPEC))
+
+  with pytest.raises(UserError, match="no such"):
+    read()
+  path.write_bytes(b"not audio at all")
+  with pytest.raises(UserError, match="not readable as audio"):
+    read()
+  with wave.open(str(path), "wb") as file:
+    file.setparams((1, 2, 16_000, 0, "NONE", ""))
+  with pytest.raises(UserError, match="no audio samples"):
+    read()
+  soundfile.write(path, np.full(100, np.nan), 16_000, subtype="FLOAT")
+  with pytest.raises(UserError, match="NaN"):
+    read()
+  soundfile.write(path, _tone(2.0, 16_000), 16_000)
+  path.write_bytes(path.read_bytes()[:-9000])
+  with pytest.raises(UserError, match="cut off"):
+    read()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_what_is_written_can_be_read(tmp_path, suffix):
+  path = tmp_path / f"a.{suffix}"
+  wav = _tone(1.5, 16_000)[:, 0].astype(np.float32)
+  with (
+    audio_blocks.appearing(path) as file,
+    audio_blocks.WaveWriter(file, path, SPEC) as writer,
+  ):
+    for piece in np.array_split(wav, 7):
+      writer.write(piece)
+  samples, rate_hz = soundfile.read(path)
+  assert rate_hz == 16_000
+  np.testing.assert_allclose(samples, wav, atol=1e-4)
+
+
+def test_nothing_half_written_stays(tmp_path):
+  path = tmp_path / "a.wav"
+  path.write_text("old")
+  with (
+    pytest.raises(RuntimeError, match="stop"),
+    audio_blocks.appearing(path) as file,
+  ):
+    file.write(b"new")
+    raise RuntimeError("stop")
+  assert [child.name for child in tmp_path.iterdir()] == ["a.wav"]
+  assert path.read_text() == "old"
+  with (
+    pytest.raises(UserError, match="cannot be written"),
+    audio_blocks.appearing(tmp_path / "missing" / "a.wav"),
+  ):
+    pass
+
+
+def test_a_wave_file_has_an_end(tmp_path, monkeypatch):
+  monkeypatch.setattr(audio_blocks, "_WAVE_SAMPLES", 100)
+  path = tmp_path / "a.wav"
+  with (
+    pytest.raises(UserError, match=r"choose a name with \.flac"),
+    audio_blocks.appearing(path) as file,
+    audio_blocks.WaveWriter(file, path, SPEC) as writer,
+  ):
+    writer.write(np.zeros(101))
+  assert not path.exists()
