@@ -3,6 +3,7 @@
 
 import librosa
 import numpy as np
+import scipy.fft
 
 NATS_TO_DB = 20.0 / np.log(10.0)  # log-mels are natural logs of magnitudes
 
@@ -20,6 +21,27 @@ def log_mel_distance_db(log_mel: np.ndarray, reference: np.ndarray) -> float:
   frames = min(len(log_mel), len(reference))
   difference = np.abs(log_mel[:frames] - reference[:frames])
   return float(difference.mean() * NATS_TO_DB)
+
+
+def mel_cepstral_distortion_db(
+  log_mel: np.ndarray, reference: np.ndarray
+) -> float:
+  """Mel-cepstral distortion over cepstral coefficients 1 to 13.
+
+  Args:
+    log_mel: [T, M] float, natural log of mel magnitudes.
+    reference: [T', M] likewise; the longer one is cut.
+
+  Returns:
+    dB, 10 / ln 10 · sqrt(2 Σ (c - c')²), mean over frames.
+  """
+  frames = min(len(log_mel), len(reference))
+  # c_k = 1/M Σ_m cos(πk (m + 1/2) / M) log S_m, the coefficients of log S as a
+  # cosine series; SciPy's sum has a factor of two.
+  transformed = scipy.fft.dct(log_mel[:frames] - reference[:frames], axis=1)
+  difference = np.asarray(transformed)[:, 1:14] / (2 * log_mel.shape[1])
+  distances = np.sqrt(2.0 * np.sum(difference**2, axis=1))
+  return float(10.0 / np.log(10.0) * distances.mean())
 
 
 def warped_log_mel_distance_db(

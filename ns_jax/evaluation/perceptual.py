@@ -4,10 +4,12 @@
 Needs the extra `eval`. Chosen by `--config.eval.evaluators=(…, "perceptual")`.
 """
 
-import contextlib
+from typing import Any
 
+import numpy as np
 import tqdm
 
+from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.evaluation import clips
 from ns_jax.evaluation.contract import Context, Section, mean
@@ -18,20 +20,7 @@ PESQ_RATE_HZ = 16_000  # of its wide-band mode
 
 def evaluate(context: Context) -> Section:
   """Compares decoded recordings with the originals as listeners would."""
-  try:
-    import pesq
-    import pystoi
-  except ImportError as error:
-    raise UserError(
-      "config.eval.evaluators: 'perceptual' needs more packages; "
-      "pip install -e '.[eval]'"
-    ) from error
-  rate_hz = context.spec.sample_rate_hz
-  if rate_hz != PESQ_RATE_HZ:
-    raise UserError(
-      f"config.eval.evaluators: 'perceptual' needs {PESQ_RATE_HZ} Hz, "
-      f"this run has {rate_hz} Hz"
-    )
+  _judges(context.spec)  # before the work
   codec = SpeechCodec.of(context.weights)
   num_clips = context.weights.config.eval.num_clips
   records = clips.in_turn(context.test_records)[:num_clips]
@@ -39,12 +28,13 @@ def evaluate(context: Context) -> Section:
   for record in tqdm.tqdm(records, desc="perceptual", unit="clip"):
     wav = clips.reference_wav(record)
     decoded = codec.reconstruct(wav)
-    pesq_wb = float("nan")
-    if wav.any() and decoded.any():  # it divides by the loudest sample
-      with contextlib.suppress(pesq.NoUtterancesError):
-        pesq_wb = float(pesq.pesq(rate_hz, wav, decoded, "wb"))
-    estoi = float(pystoi.stoi(wav, decoded, rate_hz, extended=True))
-    rows.append({"clip": record["id"], "pesq_wb": pesq_wb, "estoi": estoi})
+    rows.append(
+      {
+        "clip": record["id"],
+        "pesq_wb": pesq_wb(decoded, wav, context.spec),
+        "estoi": estoi(decoded, wav, context.spec),
+      }
+    )
   return Section(
     title="Codec: as listeners would judge it",
     explanation=(
@@ -54,3 +44,60 @@ def evaluate(context: Context) -> Section:
     summary={name: mean(rows, name) for name in ("pesq_wb", "estoi")},
     rows=rows,
   )
+
+
+def pesq_wb(wav: np.ndarray, reference: np.ndarray, spec: AudioSpec) -> float:
+  """Wide-band PESQ (ITU-T P.862.2), 1 to 4.64.
+
+  Args:
+    wav: [S] float32, in [-1, 1].
+    reference: [S] likewise.
+    spec: of both.
+
+  Returns:
+    The score; NaN where there is no speech.
+
+  Raises:
+    UserError: the extra `eval` is missing, or the rate is another.
+  """
+  pesq, _ = _judges(spec)
+  if not (wav.any() and reference.any()):  # it divides by the loudest sample
+    return float("nan")
+  try:
+    return float(pesq.pesq(PESQ_RATE_HZ, reference, wav, "wb"))
+  except pesq.NoUtterancesError:
+    return float("nan")
+
+
+def estoi(wav: np.ndarray, reference: np.ndarray, spec: AudioSpec) -> float:
+  """Extended short-time objective intelligibility, 0 to 1.
+
+  Args:
+    wav: [S] float32, in [-1, 1].
+    reference: [S] likewise.
+    spec: of both.
+
+  Raises:
+    UserError: the extra `eval` is missing, or the rate is another.
+  """
+  _, pystoi = _judges(spec)
+  rate_hz = spec.sample_rate_hz
+  return float(pystoi.stoi(reference, wav, rate_hz, extended=True))
+
+
+def _judges(spec: AudioSpec) -> tuple[Any, Any]:
+  """The packages pesq and pystoi, if they can be used."""
+  try:
+    import pesq
+    import pystoi
+  except ImportError as error:
+    raise UserError(
+      "config.eval.evaluators: 'perceptual' needs more packages; "
+      "pip install -e '.[eval]'"
+    ) from error
+  if spec.sample_rate_hz != PESQ_RATE_HZ:
+    raise UserError(
+      f"config.eval.evaluators: 'perceptual' needs {PESQ_RATE_HZ} Hz, "
+      f"this run has {spec.sample_rate_hz} Hz"
+    )
+  return pesq, pystoi

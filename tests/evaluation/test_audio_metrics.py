@@ -40,3 +40,17 @@ def test_si_sdr_ignores_gain_and_measures_noise():
   noise *= np.linalg.norm(reference) / np.linalg.norm(noise) / 10.0
   value = audio_metrics.si_sdr_db(3.0 * (reference + noise), reference)
   np.testing.assert_allclose(value, 20.0, atol=1e-6)
+
+
+def test_mel_cepstral_distortion_by_its_formula():
+  rng = np.random.default_rng(0)
+  a, b = rng.normal(size=(2, 5, 20))
+  n = np.arange(20)
+  rows = [np.cos(np.pi * k * (n + 0.5) / 20)
+          for k in range(1, 14)]  # fmt: skip
+  cepstra = (a - b) @ np.array(rows).T / 20
+  expected = np.mean(10 / np.log(10) * np.sqrt(2 * (cepstra**2).sum(1)))
+  found = audio_metrics.mel_cepstral_distortion_db(a, b)
+  np.testing.assert_allclose(found, expected)
+  # A change of level is no distortion of the timbre.
+  assert audio_metrics.mel_cepstral_distortion_db(a + 1.0, a) < 1e-12

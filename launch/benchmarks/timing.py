@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long something takes, and on what."""
+
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+  """Result and seconds of one call."""
+  start = time.perf_counter()
+  result = work()
+  return result, time.perf_counter() - start
+
+
+def in_turn(
+  works: Mapping[str, Callable[[], Any]], *, rounds: int
+) -> dict[str, float]:
+  """Seconds of each work: the median over rounds that take turns.
+
+  So a slow moment of the machine hits all alike. The first call of each, which
+  compiles, does not count.
+  """
+  for work in works.values():
+    work()
+  seconds: dict[str, list[float]] = {name: [] for name in works}
+  for _ in range(rounds):
+    for name, work in works.items():
+      seconds[name].append(timed(work)[1])
+  return {name: sorted(s)[len(s) // 2] for name, s in seconds.items()}
+
+
+def machine() -> str:
+  """Processor and number of cores this process may use."""
+  lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  names = [
+    line.split(":")[1] for line in lines if line.startswith("model name")
+  ]
+  name = names[0].strip() if names else platform.processor()
+  cores = len(os.sched_getaffinity(0))
+  return f"{platform.machine()}, {cores} cores, {name}"
