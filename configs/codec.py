@@ -40,6 +40,7 @@ def get_config(preset: str = "") -> ConfigDict:
       decay=0.98,
       dead_threshold=0.1,
       dropout=0.25,
+      code_dim=None,
     ),
     discriminators=dict(
       wave_channels=(4, 8, 16, 32),
@@ -58,6 +59,8 @@ def get_config(preset: str = "") -> ConfigDict:
     # The discriminators triple the cost of a step: they come in at the end.
     adversarial=dict(start_step=1500, ramp_steps=100, num_clips=4),
   )
+  # Whether weights, but that of the commitment, are shares of the gradient.
+  config.balance_losses = False
   # A term of weight 0 is not computed.
   config.loss = dict(
     spectral_linear=0.0,

@@ -23,7 +23,10 @@ def get_config(preset: str = "") -> ConfigDict:
   """Returns the stage's config; `preset` is what follows the colon."""
   config = base_config("ns2", preset, PRESETS)
   config.codec = codec.get_config(preset)
-  config.frozen = dict(codec="")  # workdir of a codec; "": train config.codec
+  config.frozen = dict(
+    codec="train",  # config.codec; or "shipped"; or a bundle or workdir
+    num_codebooks=None,  # use the first of the codec's; None: all
+  )
   config.ema_decay = 0.995
   config.data = dict(
     corpus="demo",  # or a folder that `ns-jax prepare` made
@@ -144,6 +147,7 @@ def _demo(config: ConfigDict) -> None:
 
 
 def _tiny(config: ConfigDict) -> None:
+  config.frozen.num_codebooks = 3
   config.data.corpus_size = "tiny"
   config.model.dim = 16
   for name in ("phoneme_encoder", "prompt_encoder"):

@@ -8,15 +8,23 @@ import numpy as np
 from configs import codec as codec_config
 from ns_jax.inference import restore
 from ns_jax.inference.codec import SpeechCodec
+from ns_jax.models import quantizer
 from ns_jax.stages import codec as codec_stage
 
 CARD = "# A codec that knows nothing\n"
 
 
 def small_config(architecture="spectral"):
-  """Sizes that compile at once; four codebooks of 20 codes."""
+  """Sizes that compile at once; four codebooks of 20 codes.
+
+  Args:
+    architecture: "waveform", "spectral", or "factorised": the latter with
+      stages that work in narrow spaces.
+  """
   config = codec_config.get_config("tiny")
-  if architecture == "spectral":
+  if architecture == "factorised":
+    config.model.quantizer.code_dim = 3
+  if architecture != "waveform":
     config.model.codec = codec_config.get_config("").model.codec
     config.model.codec.update(
       latent_dim=6, dim=8, encoder_layers=1, decoder_layers=1
@@ -32,7 +40,12 @@ def weights(architecture="spectral", seed=0):
   config = small_config(architecture)
   init = jax.jit(codec_stage.make_codec(config).init)
   params = init(jax.random.key(seed), jnp.zeros((1, 200)))["params"]
-  shape = (4, 20, config.model.codec.latent_dim)
+  dim = config.model.codec.latent_dim
+  code_dim = config.model.quantizer.code_dim
+  if code_dim:
+    slices = quantizer.slice_projections(dim, 4, code_dim)
+    params = {**params, "quantizer": {"down": slices.down, "up": slices.up}}
+  shape = (4, 20, code_dim or dim)
   arrays = {
     "params": {"gen": params},
     "embeddings": jax.random.normal(jax.random.key(seed + 1), shape),

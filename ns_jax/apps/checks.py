@@ -15,6 +15,12 @@ from ns_jax.models.ns2_sampling import SampleOptions
 
 DTYPES = ("float32", "bfloat16")
 DEMO = "demo"  # config.data.corpus that is built in
+SHIPPED, TRAIN = "shipped", "train"  # config.frozen.codec that is no folder
+
+
+def stands_on_given_codec(config: Any) -> bool:
+  """Whether a run takes a codec that was trained before."""
+  return "frozen" in config and config.frozen.codec != TRAIN
 
 
 def demo_corpus(config: Any) -> demo.DemoCorpus | None:
@@ -101,7 +107,13 @@ def check(
       f"{name}.frozen.codec: works on {heard}, this run on {wanted}; "
       f"make {name}.audio the same"
     )
-  if not config.frozen.codec:
+  codebooks = config.codec.model.quantizer.num_stages
+  asked = config.frozen.num_codebooks
+  if not 1 <= (asked or 1) <= codebooks:
+    raise UserError(
+      f"{name}.frozen.num_codebooks={asked}: the codec has 1 to {codebooks}"
+    )
+  if not stands_on_given_codec(config):
     check(config.codec, f"{name}.codec", splits=splits)
 
 

@@ -46,9 +46,9 @@ def train(config: Any, path: str | pathlib.Path) -> None:
     UserError: the config or the workdir cannot be used, or training diverged.
   """
   run_dir = pathlib.Path(path).absolute()
-  if _given_codec(config):
+  if checks.stands_on_given_codec(config):
     # The run is self-contained: it says what codec it stands on.
-    config.codec = workdir.read_config(_given_codec(config))
+    config.codec = _config_of_codec(config, run_dir)
   checks.check(config)
   with _locked(run_dir):
     _train(config, run_dir)
@@ -181,34 +181,43 @@ def _weights(config: Any, run_dir: pathlib.Path) -> Weights:
   return dataclasses.replace(restore.restore(run_dir), config=config)
 
 
-def _given_codec(config: Any) -> str:
-  """The codec workdir that was asked for, or ""."""
-  given = config.frozen.codec if "frozen" in config else ""
-  return os.path.expanduser(given)
+def _config_of_codec(config: Any, run_dir: pathlib.Path) -> Any:
+  """The config of the given codec; once a run has one, always the same."""
+  is_shipped = config.frozen.codec == checks.SHIPPED
+  if is_shipped and (run_dir / workdir.CONFIG_FILE).exists():
+    return workdir.read_config(run_dir).codec
+  return workdir.read_config(_codec_dir(config, run_dir))
 
 
 def _codec_dir(config: Any, run_dir: pathlib.Path) -> pathlib.Path:
-  """The workdir of the codec this run stands on."""
-  return pathlib.Path(_given_codec(config) or run_dir / "codec").absolute()
+  """The workdir or bundle of the codec this run stands on."""
+  name = config.frozen.codec
+  if name == checks.SHIPPED:
+    return restore.SHIPPED_CODEC
+  if name == checks.TRAIN:
+    return run_dir / "codec"
+  return pathlib.Path(name).expanduser().absolute()
 
 
 def _codec(
   config: Any, run_dir: pathlib.Path, clock: "_Stopwatch"
 ) -> SpeechCodec:
   """The codec this run stands on: once it has one, always the same."""
-  given = _given_codec(config)
+  name, count = config.frozen.codec, config.frozen.num_codebooks
   if checkpoint.exists(run_dir):
     codec = SpeechCodec.of(restore.restore(run_dir))
-    if given and SpeechCodec.load(given).codec_id != codec.codec_id:
+    if name in (checks.SHIPPED, checks.TRAIN):
+      return codec
+    if SpeechCodec.load(name).first(count).codec_id != codec.codec_id:
       raise UserError(
-        f"{run_dir}: was trained on another codec than that of {given}; "
+        f"{run_dir}: was trained on another codec than that of {name}; "
         "give --workdir another folder"
       )
     return codec
-  if not given:
+  if name == checks.TRAIN:
     with clock("codec"):
       _train(config.codec, _codec_dir(config, run_dir))
-  return SpeechCodec.load(_codec_dir(config, run_dir))
+  return SpeechCodec.load(_codec_dir(config, run_dir)).first(count)
 
 
 def _prepare(config: Any) -> pathlib.Path:

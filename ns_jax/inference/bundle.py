@@ -62,6 +62,7 @@ def write(
   safetensors.numpy.save_file(
     tensors, unfinished, metadata={"format": "ns_jax", "step": str(step)}
   )
+  unfinished.chmod(0o644)  # it would be for its owner alone
   unfinished.rename(folder / WEIGHTS_FILE)
 
 

@@ -20,6 +20,7 @@ from ns_jax.models.codec import AnyCodec
 from ns_jax.nn import streaming
 from ns_jax.stages import codec as codec_stage
 
+_PARTS = ("encoder", "decoder", "quantizer")
 _BLOCK_FRAMES = 160  # waves are padded to multiples, so few shapes compile
 
 
@@ -36,12 +37,17 @@ class SpeechCodec:
 
     Args:
       config: the codec's, as in configs/codec.py.
-      params: {"encoder": ..., "decoder": ...}.
-      embeddings: [Q, K, D] float32 codebooks.
+      params: {"encoder": ..., "decoder": ...}, and "quantizer" where its
+        stages work in narrow spaces.
+      embeddings: [Q, K, d] float32 codebooks.
     """
+    self._config = config
     self.spec = AudioSpec(**config.audio)
-    self.params = {name: params[name] for name in ("encoder", "decoder")}
+    self.params = {name: params[name] for name in _PARTS if name in params}
     self.embeddings = jnp.asarray(embeddings)
+    # What each code adds to the latents, [Q, K, D].
+    projections = _projections(self.params, self.num_codebooks)
+    self.vectors = quantizer.code_vectors(self.embeddings, projections)
     self.module = codec_stage.make_codec(config)
     self._encode = jax.jit(functools.partial(_encode, self.module))
     self._decode = jax.jit(functools.partial(_decode, self.module))
@@ -57,7 +63,7 @@ class SpeechCodec:
     config = weights.config
     if "codec" in weights.frozen:
       frozen = weights.frozen["codec"]
-      return cls(config.codec, frozen, frozen["embeddings"])
+      return cls(config.codec, frozen, frozen["codes"])
     if config.stage != "codec":
       raise UserError(f"a run of the stage {config.stage} holds no codec")
     codec = cls(
@@ -68,6 +74,12 @@ class SpeechCodec:
     codec.check_shapes()
     return codec
 
+  def first(self, num_codebooks: int | None) -> "SpeechCodec":
+    """The same codec with its first codebooks alone; None: with all."""
+    return SpeechCodec(
+      self._config, self.params, self.embeddings[:num_codebooks]
+    )
+
   def check_shapes(self) -> None:
     """Checks that the weights are those of the config.
 
@@ -75,9 +87,22 @@ class SpeechCodec:
       UserError: they are not.
     """
     wav = jax.ShapeDtypeStruct((1, self.spec.hop_samples), jnp.float32)
-    expected = jax.eval_shape(self.module.init, jax.random.key(0), wav)
-    shapes = jax.tree.map(jnp.shape, self.params)
-    if jax.tree.map(jnp.shape, expected["params"]) != shapes:
+    expected = dict(
+      jax.eval_shape(self.module.init, jax.random.key(0), wav)["params"]
+    )
+    options, width = self._config.model.quantizer, self._config.model.codec
+    dim = options.code_dim or width.latent_dim
+    if options.code_dim:
+      shape = (options.num_stages, width.latent_dim, dim)
+      expected["quantizer"] = {
+        "down": jax.ShapeDtypeStruct(shape, jnp.float32),
+        "up": jax.ShapeDtypeStruct((shape[0], *shape[:0:-1]), jnp.float32),
+      }
+    books = (options.num_stages, options.codebook_size, dim)
+    fits = jax.tree.map(jnp.shape, expected) == jax.tree.map(
+      jnp.shape, self.params
+    )
+    if not fits or self.embeddings.shape != books:
       raise UserError("the weights of this codec do not fit its config")
 
   @functools.cached_property
@@ -105,12 +130,13 @@ class SpeechCodec:
       latent_std: [D] likewise.
 
     Returns:
-      encoder and decoder parameters, embeddings [Q, K, D], latent_mean and
-      latent_std [D].
+      The codec's parameters, embeddings [Q, K, D] of the latents' width, codes
+      [Q, K, d] of the quantiser's, latent_mean and latent_std [D].
     """
     return {
       **self.params,
-      "embeddings": self.embeddings,
+      "embeddings": self.vectors,
+      "codes": self.embeddings,
       "latent_mean": jnp.asarray(latent_mean, jnp.float32),
       "latent_std": jnp.asarray(latent_std, jnp.float32),
     }
@@ -133,8 +159,8 @@ class SpeechCodec:
 
   def latents(self, codes: np.ndarray) -> np.ndarray:
     """What codes [B, T, q] stand for, q <= Q; [B, T, D] float32."""
-    embeddings = self.embeddings[: codes.shape[-1]]
-    return np.asarray(quantizer.decode_codes(embeddings, jnp.asarray(codes)))
+    vectors = self.vectors[: codes.shape[-1]]
+    return np.asarray(quantizer.decode_codes(vectors, jnp.asarray(codes)))
 
   def decode(self, latents: np.ndarray) -> np.ndarray:
     """Decodes latents [B, T, D] to waves [B, T * hop] float32."""
@@ -152,7 +178,7 @@ class SpeechCodec:
       block_frames: frames in every block.
     """
     wav = np.zeros((1, self.spec.num_samples(block_frames)), np.float32)
-    latents = np.zeros((1, block_frames, self.embeddings.shape[2]), np.float32)
+    latents = np.zeros((1, block_frames, self.vectors.shape[2]), np.float32)
     x = wav if half == "encode" else latents
     _, memory = jax.eval_shape(
       lambda params: self.module.apply(
@@ -201,7 +227,8 @@ def _encode(
   h, past = _apply(module, params, wav, past, "encode")
   unused = jnp.zeros(embeddings.shape[:2])
   codebook = quantizer.Codebook(embeddings, unused, embeddings)
-  quantized = quantizer.quantize(codebook, h)
+  projections = _projections(params, embeddings.shape[0])
+  quantized = quantizer.quantize(codebook, h, projections=projections)
   return (quantized.codes, quantized.latents), past
 
 
@@ -210,6 +237,13 @@ def _decode(
 ) -> tuple[Array, Any]:
   """Waves of latents; what a stream must remember."""
   return _apply(module, params, latents, past, "decode")
+
+
+def _projections(params: Any, count: int) -> quantizer.Projections | None:
+  """Those of the first stages."""
+  return jax.tree.map(
+    lambda leaf: leaf[:count], quantizer.projections_of(params)
+  )
 
 
 def _apply(

@@ -7,8 +7,8 @@ import pathlib
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
+from ml_collections import ConfigDict
 
 from ns_jax.array_types import Params
 from ns_jax.errors import UserError
@@ -23,7 +23,7 @@ SHIPPED_CODEC = pathlib.Path(__file__).parents[1] / "bundles" / "codec"
 class Weights:
   """What inference needs of a run; nested dictionaries of arrays."""
 
-  config: ml_collections.ConfigDict
+  config: ConfigDict
   step: int
   params: dict[str, Params]  # player -> moving average where there is one
   model_state: dict[str, Any]
@@ -80,4 +80,7 @@ def export_codec(weights: Weights, folder: pathlib.Path, card: str) -> None:
     "params": {"gen": weights.params["gen"]},
     "model_state": {"codebook": {"embeddings": codebook["embeddings"]}},
   }
-  bundle.write(folder, weights.config, weights.step, arrays, card)
+  config = weights.config
+  kept = {name: config[name] for name in ("stage", "preset", "dtype", "audio")}
+  kept["model"] = {name: config.model[name] for name in ("codec", "quantizer")}
+  bundle.write(folder, ConfigDict(kept), weights.step, arrays, card)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the codec's stage does: losses, codebook updates, held-out measures."""
+"""What the codec's stage does: forward passes, codebooks, held-out measures."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,11 +13,11 @@ from ns_jax import masks, sharding
 from ns_jax.array_types import Array, Batch, Params
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import mel
-from ns_jax.losses import adversarial, spectral, wave
 from ns_jax.losses import quantizer as quantizer_losses
+from ns_jax.losses import wave
+from ns_jax.models import codebooks, quantizer
 from ns_jax.models import codec as codec_lib
-from ns_jax.models import discriminators as discriminators_lib
-from ns_jax.models import quantizer
+from ns_jax.stages import codec_losses
 from ns_jax.training.metrics import Mean
 
 _DB_PER_NEPER = 20.0 / math.log(10.0)
@@ -34,30 +34,7 @@ class QuantizerOptions:
   decay: float  # of the moving averages
   dead_threshold: float  # hits per batch below which a code is replaced
   dropout: float  # share of examples that use a random number of stages
-
-
-@dataclasses.dataclass(frozen=True)
-class SpectralOptions:
-  """Form of the paper's reconstruction loss, and of those of later codecs."""
-
-  scales: tuple[int, ...]  # window lengths in samples
-  sum_over_time: bool  # the paper's sum; otherwise the mean
-  log_floor: float  # mel magnitude below which logarithms flatten
-  compressed_windows: tuple[int, ...]  # of the compressed spectra, in samples
-
-
-@dataclasses.dataclass(frozen=True)
-class AdversarialOptions:
-  """When the discriminators begin to teach the generator, and from what."""
-
-  start_step: int
-  ramp_steps: int
-  num_clips: int | None  # of a batch that are judged; None: all
-
-  def __call__(self, step: Array) -> Array:
-    """Factor in [0, 1] of the adversarial and feature losses."""
-    progress = (step - self.start_step) / max(1, self.ramp_steps)
-    return jnp.clip(progress, 0.0, 1.0).astype(jnp.float32)
+  code_dim: int | None  # width of the space a stage works in; None: all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,26 +43,30 @@ class CodecTraining:
 
   spec: AudioSpec
   codec: codec_lib.AnyCodec
-  discriminators: discriminators_lib.Discriminators
   quantization: QuantizerOptions
-  spectral: SpectralOptions
-  adversarial: AdversarialOptions
-  weights: Mapping[str, float]
+  losses: codec_losses.CodecLosses
 
   def init(
     self, key: Array, batch: Batch
   ) -> tuple[dict[str, Params], dict[str, Any]]:
     """Initialises both players, and the codebooks from the first batch."""
     gen_key, disc_key, kmeans_key = jax.random.split(key, 3)
-    gen = self.codec.init(gen_key, batch["wav"][:1])["params"]
-    disc = self.discriminators.init(disc_key, batch["wav"][:1])["params"]
+    wav, options = batch["wav"][:1], self.quantization
+    gen = dict(self.codec.init(gen_key, wav)["params"])
+    disc = self.losses.discriminators.init(disc_key, wav)["params"]
     h = self._encode(gen, batch)
-    codebook = quantizer.kmeans_codebook(
+    if options.code_dim is not None:
+      slices = quantizer.slice_projections(
+        h.shape[-1], options.num_stages, options.code_dim
+      )
+      gen["quantizer"] = {"down": slices.down, "up": slices.up}
+    codebook = codebooks.kmeans(
       h,
       self._frame_mask(batch, h),
       kmeans_key,
-      num_stages=self.quantization.num_stages,
-      codebook_size=self.quantization.codebook_size,
+      num_stages=options.num_stages,
+      codebook_size=options.codebook_size,
+      projections=quantizer.projections_of(gen),
     )
     return {"gen": gen, "disc": disc}, {"codebook": codebook}
 
@@ -95,9 +76,8 @@ class CodecTraining:
     """Hinge loss on originals and reconstructions."""
     del frozen, train
     fake, *_ = self._reconstruct(params["gen"], model_state, batch, key)
-    fake = jax.lax.stop_gradient(fake)
-    loss, terms = self._while_adversarial(
-      step, self._discriminator_terms, params["disc"], batch["wav"], fake
+    loss, terms = self.losses.discriminator(
+      params["disc"], batch["wav"], jax.lax.stop_gradient(fake), step
     )
     return loss, (terms, model_state)
 
@@ -109,30 +89,28 @@ class CodecTraining:
     fake, h, quantized, num_stages = self._reconstruct(
       params["gen"], model_state, batch, key
     )
-    terms = self._reconstruction_terms(batch, fake, quantized)
-    terms |= self._while_adversarial(
-      step, self._adversarial_terms, params["disc"], batch["wav"], fake
+    loss, terms = self.losses.generator(
+      params["disc"], batch["wav"], fake, step
     )
-    ramp = self.adversarial(step)
-    scales = {"adversarial": ramp, "feature": ramp}
-    weighted = [
-      self.weights[name] * scales.get(name, 1.0) * term
-      for name, term in terms.items()
-    ]
-    loss = jnp.stack(weighted).sum()
+    frame_mask = self._frame_mask(batch, h)
+    terms["commitment"] = masks.masked_mean(
+      quantizer_losses.commitment(quantized.errors), frame_mask
+    )
+    loss = loss + self.losses.weights["commitment"] * terms["commitment"]
     if train:
-      codebook = quantizer.update(
+      codebook = codebooks.update(
         model_state["codebook"],
         h,
         quantized.codes,
         jax.random.fold_in(key, 1),
         num_stages=num_stages,
-        frame_mask=self._frame_mask(batch, h),
+        frame_mask=frame_mask,
         decay=self.quantization.decay,
         dead_threshold=self.quantization.dead_threshold,
+        projections=quantizer.projections_of(params["gen"]),
       )
       model_state = {**model_state, "codebook": codebook}
-    logs = {**terms, "adversarial_ramp": ramp}
+    logs = {**terms, "adversarial_ramp": self.losses.adversarial(step)}
     logs |= self._codebook_usage(batch, h, quantized)
     return loss, (logs, model_state)
 
@@ -142,9 +120,9 @@ class CodecTraining:
     """Distances of held-out reconstructions from the originals."""
     del frozen, key
     h = self._encode(params["gen"], batch)
-    quantized = quantizer.quantize(model_state["codebook"], h)
+    quantized = self._quantize(params["gen"], model_state, h)
     fake = self._decode(params["gen"], quantized.latents, batch)
-    linear, logarithmic = self._mel_distances(batch["wav"], fake)
+    linear, logarithmic = self.losses.mel_distances(batch["wav"], fake)
     frame_mask = self._frame_mask(batch, h)
     sample_mask = masks.length_mask(batch["num_samples"], fake.shape[1])
     difference = jnp.abs(
@@ -165,7 +143,7 @@ class CodecTraining:
     """Originals and reconstructions, as audio and log-mel pictures."""
     del frozen, key
     h = self._encode(params["gen"], batch)
-    quantized = quantizer.quantize(model_state["codebook"], h)
+    quantized = self._quantize(params["gen"], model_state, h)
     fake = self._decode(params["gen"], quantized.latents, batch)
     samples = {}
     for name, wav in (("original", batch["wav"]), ("reconstruction", fake)):
@@ -198,7 +176,7 @@ class CodecTraining:
     """
     h = self._encode(gen, batch)
     num_stages = self._drop_stages(jax.random.fold_in(key, 0), h.shape[0])
-    quantized = quantizer.quantize(model_state["codebook"], h, num_stages)
+    quantized = self._quantize(gen, model_state, h, num_stages)
     fake = self._decode(gen, quantized.latents, batch)
     return fake, h, quantized, num_stages
 
@@ -210,96 +188,16 @@ class CodecTraining:
     num_stages = jax.random.randint(stage_key, (batch_size,), 1, size + 1)
     return jnp.where(dropped, num_stages, size)
 
-  def _judge(
-    self, disc: Params, wav: Array
-  ) -> tuple[discriminators_lib.Judgement, ...]:
-    judgements: Any = self.discriminators.apply({"params": disc}, wav)
-    return judgements
-
-  def _mel_distances(self, real: Array, fake: Array) -> tuple[Array, Array]:
-    return spectral.mel_distances(
-      real,
-      fake,
-      sample_rate_hz=self.spec.sample_rate_hz,
-      scales=tuple(self.spectral.scales),
-      sum_over_time=self.spectral.sum_over_time,
-      log_floor=self.spectral.log_floor,
-    )
-
-  def _reconstruction_terms(
-    self, batch: Batch, fake: Array, quantized: quantizer.Quantized
-  ) -> dict[str, Array]:
-    """The terms that count, by name; the others are not computed."""
-    real = batch["wav"]
-    terms = {}
-    if self.weights["spectral_linear"] or self.weights["spectral_log"]:
-      linear, logarithmic = self._mel_distances(real, fake)
-      terms["spectral_linear"] = linear.mean()
-      terms["spectral_log"] = logarithmic.mean()
-    if self.weights["log_mel"]:
-      terms["log_mel"] = spectral.log_mel_distance(
-        real,
-        fake,
-        sample_rate_hz=self.spec.sample_rate_hz,
-        scales=spectral.LOG_MEL_SCALES,
-      ).mean()
-    if self.weights["magnitude"] or self.weights["compressed"]:
-      magnitude, compressed = spectral.compressed_distances(
-        real, fake, windows=tuple(self.spectral.compressed_windows)
-      )
-      terms["magnitude"] = magnitude.mean()
-      terms["compressed"] = compressed.mean()
-    if self.weights["wave"]:
-      terms["wave"] = wave.absolute_error(real, fake).mean()
-    commitment = quantizer_losses.commitment(quantized.errors)
-    terms["commitment"] = masks.masked_mean(
-      commitment, self._frame_mask(batch, quantized.latents)
-    )
-    return terms
-
-  def _while_adversarial(
+  def _quantize(
     self,
-    step: Array,
-    terms_fn: Callable[[Params, Array, Array], Any],
-    disc: Params,
-    real: Array,
-    fake: Array,
-  ) -> Any:
-    """Runs the discriminators from their start on; before it, all is 0."""
-    judged = slice(self.adversarial.num_clips)
-    real, fake = real[judged], fake[judged]
-    shapes = jax.eval_shape(terms_fn, disc, real, fake)
-    return jax.lax.cond(
-      step >= self.adversarial.start_step,
-      terms_fn,
-      lambda *_: jax.tree.map(jnp.zeros_like, shapes),
-      *(disc, real, fake),
+    gen: Params,
+    model_state: Mapping[str, Any],
+    h: Array,
+    num_stages: Array | None = None,
+  ) -> quantizer.Quantized:
+    return quantizer.quantize(
+      model_state["codebook"], h, num_stages, quantizer.projections_of(gen)
     )
-
-  def _discriminator_terms(
-    self, disc: Params, real: Array, fake: Array
-  ) -> tuple[Array, dict[str, Array]]:
-    both = self._judge(disc, jnp.concatenate([real, fake]))
-    logits = [jnp.split(logit, 2) for logit, _ in both]
-    real_logits, fake_logits = zip(*logits, strict=True)
-    loss = adversarial.hinge_discriminator(real_logits, fake_logits).mean()
-    return loss, {
-      "real_logit": _mean_over_judges(real_logits),
-      "fake_logit": _mean_over_judges(fake_logits),
-    }
-
-  def _adversarial_terms(
-    self, disc: Params, real: Array, fake: Array
-  ) -> dict[str, Array]:
-    real_judgements = jax.lax.stop_gradient(self._judge(disc, real))
-    fake_judgements = self._judge(disc, fake)
-    _, real_features = zip(*real_judgements, strict=True)
-    fake_logits, fake_features = zip(*fake_judgements, strict=True)
-    feature = adversarial.feature_matching(real_features, fake_features)
-    return {
-      "adversarial": adversarial.hinge_generator(fake_logits).mean(),
-      "feature": feature.mean(),
-    }
 
   def _perplexity(
     self, quantized: quantizer.Quantized, frame_mask: Array
@@ -314,7 +212,3 @@ class CodecTraining:
     usage = self._perplexity(quantized, frame_mask)
     rms = jnp.sqrt(masks.masked_mean(h**2, frame_mask))
     return {"perplexity": usage.mean(), "latent_rms": rms}
-
-
-def _mean_over_judges(logits: tuple[Array, ...]) -> Array:
-  return jnp.stack([x.mean() for x in logits]).mean()

@@ -41,11 +41,13 @@ def test_presets_pass_on_eight_devices(module, preset):
     ("sample.solver", "eular", "solver='eular' is unknown"),
     ("sample.steps", 0, "both must be above 0"),
     ("codec.stage", "ns2", "give that of a codec"),
+    ("frozen.num_codebooks", 9, "=9: the codec has 1 to 8"),
     ("audio.hop_samples", 320, "hop_samples=320"),
   ],
 )
 def test_mistakes_are_one_line(field, value, message):
   config = ns2_config.get_config()
+  config.frozen.codec = "train"
   if field == "audio.hop_samples":
     config.codec.model.codec = codec_config.get_config("tiny").model.codec
   config.update_from_flattened_dict({field: value})

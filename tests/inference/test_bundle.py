@@ -24,6 +24,9 @@ def test_a_codec_survives(folder):
   assert restored.codec_id == codecs.codec().codec_id
   assert restore.restore(folder).step == 7
   assert (folder / "README.md").read_text() == codecs.CARD
+  config = json.loads((folder / "config.json").read_text())
+  assert set(config["model"]) == {"codec", "quantizer"}
+  assert "data" not in config  # nobody's folders are told
   wav = np.random.default_rng(0).normal(size=900).astype(np.float32)
   np.testing.assert_array_equal(
     restored.reconstruct(wav), codecs.codec().reconstruct(wav)

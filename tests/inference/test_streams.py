@@ -10,7 +10,7 @@ from tests import codecs
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(scope="module", params=["waveform", "spectral"])
+@pytest.fixture(scope="module", params=["waveform", "spectral", "factorised"])
 def codec(request):
   return codecs.codec(request.param)
 

@@ -8,15 +8,15 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ns_jax import sharding
-from ns_jax.models import quantizer
+from ns_jax.models import codebooks, quantizer
 
 B, T, D, Q, K = 3, 8, 4, 3, 16
 ALL = dict(decay=0.99, dead_threshold=0.0)
 
 quantize = jax.jit(quantizer.quantize)
-update = jax.jit(quantizer.update, static_argnames=("decay", "dead_threshold"))
+update = jax.jit(codebooks.update, static_argnames=("decay", "dead_threshold"))
 kmeans_codebook = jax.jit(
-  quantizer.kmeans_codebook,
+  codebooks.kmeans,
   static_argnames=("num_stages", "codebook_size", "iterations"),
 )
 
@@ -95,6 +95,91 @@ def test_dropped_stages_carry_nothing():
   assert float(jnp.abs(quantized.errors[0, :, 1:]).max()) == 0.0
   assert float(jnp.abs(quantized.errors[1, :, 2]).max()) == 0.0
   assert float(quantized.errors[2].min()) > 0.0
+
+
+def test_narrow_stages_equal_a_loop_and_their_vectors_decode():
+  codebook, h = _codebook(), _latents(B, T, 6)
+  maps = quantizer.Projections(
+    down=jax.random.normal(jax.random.key(4), (Q, 6, D)),
+    up=jax.random.normal(jax.random.key(5), (Q, D, 6)),
+  )
+  quantized = quantize(codebook, h, projections=maps)
+  residual = np.asarray(h)
+  for j in range(Q):
+    narrow = residual @ np.asarray(maps.down[j])
+    distances = narrow[..., None, :] - np.asarray(codebook.embeddings[j])
+    codes = (distances**2).sum(-1).argmin(-1)
+    np.testing.assert_array_equal(quantized.codes[..., j], codes)
+    vectors = np.asarray(codebook.embeddings[j])[codes]
+    residual = residual - vectors @ np.asarray(maps.up[j])
+  np.testing.assert_allclose(quantized.latents, h - residual, atol=1e-4)
+  vectors = quantizer.code_vectors(codebook.embeddings, maps)
+  np.testing.assert_allclose(
+    quantizer.decode_codes(vectors, quantized.codes),
+    quantized.latents,
+    atol=1e-4,
+  )
+
+
+def test_slices_see_all_of_the_latents_and_pass_gradients_on():
+  maps = quantizer.slice_projections(Q * D, Q, D)
+  h = _latents(B, T, Q * D)
+  whole = sum(h @ maps.down[j] @ maps.up[j] for j in range(Q))
+  np.testing.assert_allclose(whole, h, atol=1e-6)
+  gradient = jax.grad(
+    lambda x: quantize(_codebook(), x, projections=maps).latents.sum()
+  )(h)
+  np.testing.assert_allclose(gradient, np.ones(h.shape), atol=1e-5)
+
+
+def test_narrow_codebooks_are_fitted_and_followed_in_their_space():
+  maps = quantizer.slice_projections(Q * D, Q, D)
+  h = _latents(B, 40, Q * D)
+  everything = _everything(B, 40)
+  fitted = kmeans_codebook(
+    h,
+    everything["frame_mask"],
+    jax.random.key(2),
+    num_stages=Q,
+    codebook_size=K,
+    projections=maps,
+  )
+  assert fitted.embeddings.shape == (Q, K, D)
+  quantized = quantize(fitted, h, projections=maps)
+  # Each slice is a product quantiser's part: fitted alone, it is the same.
+  alone = kmeans_codebook(
+    h[..., :D],
+    everything["frame_mask"],
+    jax.random.key(2),
+    num_stages=Q,
+    codebook_size=K,
+  )
+  np.testing.assert_allclose(
+    fitted.embeddings[0], alone.embeddings[0], atol=1e-5
+  )
+  followed = update(
+    fitted,
+    h,
+    quantized.codes,
+    jax.random.key(3),
+    **everything,
+    **ALL,
+    projections=maps,
+  )
+  for j in range(Q):
+    codes = np.asarray(quantized.codes[..., j])
+    hits = np.bincount(codes.reshape(-1), minlength=K)
+    np.testing.assert_allclose(
+      followed.counts[j],
+      0.99 * np.asarray(fitted.counts[j]) + 0.01 * hits,
+      rtol=1e-4,
+    )
+    chosen = h[..., j * D : (j + 1) * D][codes == 0].sum(0)
+    np.testing.assert_allclose(
+      followed.sums[j, 0],
+      0.99 * np.asarray(fitted.sums[j, 0]) + 0.01 * chosen,
+      atol=1e-4,
+    )
 
 
 def test_dropped_stages_and_padding_leave_the_averages_alone():
@@ -216,10 +301,10 @@ def test_eight_devices_equal_one():
 
   def fit_and_update(h, mask):
     key = jax.random.key(5)
-    codebook = quantizer.kmeans_codebook(
+    codebook = codebooks.kmeans(
       h, mask, key, num_stages=Q, codebook_size=8, iterations=5
     )
-    return quantizer.update(
+    return codebooks.update(
       codebook,
       h,
       quantizer.quantize(codebook, h).codes,

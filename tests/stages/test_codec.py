@@ -99,6 +99,29 @@ def test_generator_loss_is_the_weighted_sum(stage, state):
     assert moved == (step > 0)
 
 
+def test_other_forms_learn_every_parameter():
+  """Narrow stages, snake, bands and balanced losses, all at once."""
+  config = _config()
+  config.balance_losses = True
+  config.model.quantizer.code_dim = 4
+  config.model.codec.activation = "snake"
+  config.model.discriminators.update(band_channels=2, band_windows=(256,))
+  stage = stages.build(config)
+  state = jax.jit(
+    lambda batch: state_lib.create_state(stage, jax.random.key(0), batch, {})
+  )(_batch())
+  state = state.replace(step=jnp.int32(9))
+  step = jax.jit(step_lib.make_train_step(stage))
+  later = step(step(state, _batch())[0], _batch())[0]
+  before, after = (
+    jax.tree_util.tree_leaves_with_path((s.params, s.model_state))
+    for s in (state, later)
+  )
+  for (path, old), (_, new) in zip(before, after, strict=True):
+    assert np.isfinite(new).all(), path
+    assert np.abs(new - old).max() > 0, path
+
+
 def test_padding_changes_no_measure(stage, state):
   short = _batch(4, 6)
   padded = {**short, "wav": np.pad(short["wav"], ((0, 0), (0, 400)))}
