@@ -7,7 +7,7 @@ preset   hardware          time        result
 (none)   2 CPU cores       6 min       built-in demo: 5.9 dB log-mel distance on
                                        unseen speakers; whispery
 :tiny    2 CPU cores       1 min       for tests only
-:small   one 16 GB GPU     about 1 day 8 M parameters; not trained yet
+:small   4 CPU cores       4 hours     8 M parameters; training is under way
 :paper   8 x 16 GB GPU     weeks       sizes of NaturalSpeech 2, Sec. 3.1 and A;
                                        not trained yet
 """

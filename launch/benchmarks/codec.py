@@ -78,7 +78,10 @@ class _Ours:
       self._stage, jax.random.key(0), batch, {}
     )
     self._state = jax.jit(make)(batch)
-    self._step = jax.jit(step_lib.make_train_step(self._stage))
+    self._steps = [
+      jax.jit(step_lib.make_train_step(self._stage, phase))
+      for phase in range(len(self._stage.phases))
+    ]
     self._codec = SpeechCodec.of(
       Weights(
         config=config,
@@ -100,7 +103,8 @@ class _Ours:
     step = jnp.int32(self._starts if adversarial else 0)
     state = self._state.replace(step=step)
     batch = self._batch(wav)
-    return lambda: jax.block_until_ready(self._step(state, batch))
+    train_step = self._steps[self._stage.phase(int(step))]
+    return lambda: jax.block_until_ready(train_step(state, batch))
 
   def _batch(self, wav: np.ndarray) -> dict[str, np.ndarray]:
     return {

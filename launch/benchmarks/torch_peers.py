@@ -3,6 +3,8 @@
 
 import importlib.util
 import os
+import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +57,8 @@ class _Encodec:
   name = "EnCodec"
 
   def __init__(self, config: Any):
+    # It imports torchaudio to read files, which is not done here.
+    sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
     from encodec import modules, quantization
 
     codec, quantizer = config.model.codec, config.model.quantizer

@@ -273,10 +273,8 @@ class Descent:
       )
       for module in (judges, codec)
     }
-    self._average = torch.optim.swa_utils.AveragedModel(
-      codec,
-      multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.ema_decay),
-    )
+    self._weights = list(codec.parameters())
+    self._average = [weight.detach().clone() for weight in self._weights]
 
   def step(
     self,
@@ -293,7 +291,10 @@ class Descent:
       judged = self._config.model.adversarial.num_clips
       loss = loss + self._adversarial(real[:judged], fake[:judged])
     self._descend(self._codec, loss)
-    self._average.update_parameters(self._codec)
+    with torch.no_grad():
+      torch._foreach_lerp_(
+        self._average, self._weights, 1 - self._config.ema_decay
+      )
 
   def _adversarial(
     self, real: torch.Tensor, fake: torch.Tensor

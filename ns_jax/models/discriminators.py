@@ -30,14 +30,6 @@ _BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # edges, as shares of all bins
 Judgement = tuple[Array, tuple[Array, ...]]
 
 
-def _conv2d(
-  features: int, size: tuple[int, int], name: str, **options: Any
-) -> nn.Conv:
-  return nn.Conv(
-    features, size, kernel_init=conv.lecun_normal, name=name, **options
-  )
-
-
 def _leaky(x: Array) -> Array:
   return nn.leaky_relu(x, 0.2)
 
@@ -81,10 +73,12 @@ class StftBlock(nn.Module):
   def __call__(self, x: Array) -> Array:
     """Maps [B, M, F, C] to [B, ceil(M / s_t), ceil(F / s_f), features]."""
     size = (self.strides[0] + 2, self.strides[1] + 2)
-    options = dict(strides=self.strides, dtype=self.dtype)
-    y = _conv2d(x.shape[-1], (3, 3), "conv", dtype=self.dtype)(_leaky(x))
-    y = _conv2d(self.features, size, "down", **options)(_leaky(y))
-    skip = _conv2d(self.features, (1, 1), "skip", **options)(x)
+    options: Any = dict(strides=self.strides, dtype=self.dtype)
+    y = conv.Conv2d(x.shape[-1], (3, 3), dtype=self.dtype, name="conv")(
+      _leaky(x)
+    )
+    y = conv.Conv2d(self.features, size, name="down", **options)(_leaky(y))
+    skip = conv.Conv2d(self.features, (1, 1), name="skip", **options)(x)
     return y + skip
 
 
@@ -100,14 +94,14 @@ class StftDiscriminator(nn.Module):
   def __call__(self, wav: Array) -> Judgement:
     """Judges waves [B, S]; one logit per 8 hops, rounded up."""
     x = _spectrogram(wav, self.window_samples, self.hop_samples)[:, :, :-1]
-    x = _conv2d(self.channels, (7, 7), "stem", dtype=self.dtype)(x)
+    x = conv.Conv2d(self.channels, (7, 7), dtype=self.dtype, name="stem")(x)
     features, width = [x], self.channels
     for i, strides in enumerate(_STFT_STRIDES):
       width *= _STFT_GROWTH[i]
       x = StftBlock(width, strides, self.dtype, name=f"block_{i}")(x)
       features.append(x)
     size = (1, x.shape[2])
-    head = _conv2d(1, size, "head", padding="VALID", dtype=self.dtype)
+    head = conv.Conv2d(1, size, padding="VALID", dtype=self.dtype, name="head")
     logits = head(_leaky(x))
     return logits[..., 0, 0].astype(jnp.float32), tuple(features)
 
@@ -129,17 +123,17 @@ class BandDiscriminator(nn.Module):
     for band, (low, high) in enumerate(itertools.pairwise(edges)):
       y = x[:, :, low:high]
       for i, stride in enumerate((1, 2, 2, 2)):
-        layer = _conv2d(
+        layer = conv.Conv2d(
           self.channels,
           (3, 9),
-          f"band_{band}_{i}",
-          strides=(1, stride),
+          (1, stride),
           dtype=self.dtype,
+          name=f"band_{band}_{i}",
         )
         y = _leaky(layer(y))
         features.append(y)
       tops.append(y)
-    head = _conv2d(1, (3, 3), "head", dtype=self.dtype)
+    head = conv.Conv2d(1, (3, 3), dtype=self.dtype, name="head")
     logits = head(jnp.concatenate(tops, axis=2)).astype(jnp.float32)
     return logits.reshape(logits.shape[0], -1), tuple(features)
 

@@ -28,6 +28,14 @@ class Snake(nn.Module):
     return x + jnp.sin(alpha * x) ** 2 / alpha
 
 
+def elu(x: Array) -> Array:
+  """The identity above 0; below, exp(x) - 1 to the rounding of numbers near 1.
+
+  Not expm1, which takes twice as long on CPU.
+  """
+  return jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0)) - 1)
+
+
 class Activation(nn.Module):
   """One of the activations a config may name."""
 
@@ -39,4 +47,4 @@ class Activation(nn.Module):
     """Maps [..., C] to the same shape, `dtype`."""
     if self.kind == "snake":
       return Snake(self.dtype, name="snake")(x)
-    return {"elu": nn.elu, "gelu": nn.gelu}[self.kind](x)
+    return {"elu": elu, "gelu": nn.gelu}[self.kind](x)

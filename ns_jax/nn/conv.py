@@ -240,3 +240,78 @@ class ConvTranspose1d(nn.Module):
       bias = self.param("bias", nn.initializers.zeros, (self.features,))
       y = y + bias.astype(self.dtype)[None, None, :]
     return y
+
+
+class Conv2d(nn.Module):
+  """Convolution that maps M x F positions to ceil(M / s_t) x ceil(F / s_f).
+
+  With zeros on both sides ("SAME"), or without ("VALID", strides of 1).
+  """
+
+  features: int
+  kernel_size: tuple[int, int]
+  strides: tuple[int, int] = (1, 1)
+  padding: str = "SAME"
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps [B, M, F, C] to [B, M', F', features] of `dtype`."""
+    shape = (*self.kernel_size, x.shape[-1], self.features)
+    kernel = self.param("kernel", lecun_normal, shape).astype(self.dtype)
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    x = x.astype(self.dtype)
+    if self.padding == "SAME":
+      pads = [
+        _same_pads(length, size, stride)
+        for length, size, stride in zip(
+          x.shape[1:3], self.kernel_size, self.strides, strict=True
+        )
+      ]
+      x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    # As in one dimension: the gradient of a strided convolution is slow on CPU.
+    x, kernel = _fold_strides(x, kernel, self.strides)
+    y = jax.lax.conv_general_dilated(
+      x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return y + bias.astype(self.dtype)[None, None, None, :]
+
+
+def _same_pads(length: int, size: int, stride: int) -> tuple[int, int]:
+  """Zeros before and after, for ceil(length / stride) outputs."""
+  total = max(0, (-(-length // stride) - 1) * stride + size - length)
+  return total // 2, total - total // 2
+
+
+def _fold_strides(
+  x: Array, kernel: Array, strides: tuple[int, int]
+) -> tuple[Array, Array]:
+  """Input and kernel of a plain convolution that equals the strided one.
+
+  Every `stride` neighbours become channels of one position.
+  """
+  for axis, stride in enumerate(strides):
+    if stride == 1:
+      continue
+    size, length = kernel.shape[axis], x.shape[axis + 1]
+    taps = -(-size // stride)
+    count = (length - size) // stride + 1 + taps - 1  # folded positions
+    x = _resized(x, axis + 1, count * stride)
+    kernel = _resized(kernel, axis, taps * stride)
+    x = x.reshape(*x.shape[: axis + 1], count, stride, *x.shape[axis + 2 :])
+    x = jnp.moveaxis(x, axis + 2, -2)
+    x = x.reshape(*x.shape[:-2], -1)
+    kernel = kernel.reshape(
+      *kernel.shape[:axis], taps, stride, *kernel.shape[axis + 1 :]
+    )
+    kernel = jnp.moveaxis(kernel, axis + 1, -3)
+    kernel = kernel.reshape(*kernel.shape[:-3], -1, kernel.shape[-1])
+  return x, kernel
+
+
+def _resized(x: Array, axis: int, size: int) -> Array:
+  """Cut, or padded with zeros at the end, to `size` along an axis."""
+  x = jax.lax.slice_in_dim(x, 0, min(size, x.shape[axis]), axis=axis)
+  pads = [(0, 0)] * x.ndim
+  pads[axis] = (0, size - x.shape[axis])
+  return jnp.pad(x, pads)

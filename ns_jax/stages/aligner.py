@@ -76,10 +76,11 @@ class _Training:
     key: Array,
     *,
     step: Array,
+    phase: int,
     train: bool,
   ) -> tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]:
     """Forward-sum and, once paths make sense, binarisation."""
-    del frozen, key, train
+    del frozen, key, phase, train
     terms, _ = self._align(params["gen"], batch)
     means = {
       name: masks.masked_mean(values, mask)

@@ -51,28 +51,32 @@ class CodecLosses:
   weights: Mapping[str, float]  # of every term; 0: it is not computed
   balanced: bool  # weights are shares of the gradient, see losses.balance
 
+  @property
+  def phases(self) -> tuple[int, ...]:
+    """First step of all, and first step with discriminators."""
+    return tuple(dict.fromkeys((0, self.adversarial.start_step)))
+
   def discriminator(
-    self, disc: Params, real: Array, fake: Array, step: Array
+    self, disc: Params, real: Array, fake: Array, phase: int
   ) -> tuple[Array, Terms]:
     """Hinge loss on originals and reconstructions [B, S], and what to log."""
-
-    def terms(real: Array, fake: Array) -> tuple[Array, Terms]:
-      both = self._judge(disc, jnp.concatenate([real, fake]))
-      logits = [jnp.split(logit, 2) for logit, _ in both]
-      real_logits, fake_logits = zip(*logits, strict=True)
-      loss = adversarial.hinge_discriminator(real_logits, fake_logits).mean()
-      return loss, {
-        "real_logit": _mean_over_judges(real_logits),
-        "fake_logit": _mean_over_judges(fake_logits),
-      }
-
-    return self._while_adversarial(step, terms, real, fake)
+    if not self._is_judged(phase):
+      return jnp.zeros(()), {}
+    judged = slice(self.adversarial.num_clips)
+    both = self._judge(disc, jnp.concatenate([real[judged], fake[judged]]))
+    logits = [jnp.split(logit, 2) for logit, _ in both]
+    real_logits, fake_logits = zip(*logits, strict=True)
+    loss = adversarial.hinge_discriminator(real_logits, fake_logits).mean()
+    return loss, {
+      "real_logit": _mean_over_judges(real_logits),
+      "fake_logit": _mean_over_judges(fake_logits),
+    }
 
   def generator(
-    self, disc: Params, real: Array, fake: Array, step: Array
+    self, disc: Params, real: Array, fake: Array, step: Array, phase: int
   ) -> tuple[Array, Terms]:
     """Loss of a reconstruction [B, S], and its terms."""
-    groups = self._groups(disc, real, step)
+    groups = self._groups(disc, real, phase)
     weights = {
       name: weight * self.scale(name, step)
       for name, weight in self.weights.items()
@@ -107,7 +111,7 @@ class CodecLosses:
     )
 
   def _groups(
-    self, disc: Params, real: Array, step: Array
+    self, disc: Params, real: Array, phase: int
   ) -> list[Callable[[Array], Terms]]:
     """Functions of the reconstruction; those that share work are one."""
 
@@ -137,39 +141,25 @@ class CodecLosses:
       return {"wave": wave.absolute_error(real, fake).mean()}
 
     def of_judges(fake: Array) -> Terms:
-      terms = lambda real, fake: self._adversarial_terms(disc, real, fake)
-      return self._while_adversarial(step, terms, real, fake)
+      judged = slice(self.adversarial.num_clips)
+      return self._adversarial_terms(disc, real[judged], fake[judged])
 
     groups = {
       of_paper: ("spectral_linear", "spectral_log"),
       of_log_mel: ("log_mel",),
       of_compressed: ("magnitude", "compressed"),
       of_wave: ("wave",),
-      of_judges: ("adversarial", "feature"),
     }
+    if self._is_judged(phase):
+      groups[of_judges] = ("adversarial", "feature")
     return [
       group
       for group, names in groups.items()
       if any(self.weights[name] for name in names)
     ]
 
-  def _while_adversarial(
-    self,
-    step: Array,
-    terms_fn: Callable[[Array, Array], Any],
-    real: Array,
-    fake: Array,
-  ) -> Any:
-    """Runs the discriminators from their start on; before it, all is 0."""
-    judged = slice(self.adversarial.num_clips)
-    real, fake = real[judged], fake[judged]
-    shapes = jax.eval_shape(terms_fn, real, fake)
-    return jax.lax.cond(
-      step >= self.adversarial.start_step,
-      terms_fn,
-      lambda *_: jax.tree.map(jnp.zeros_like, shapes),
-      *(real, fake),
-    )
+  def _is_judged(self, phase: int) -> bool:
+    return phase == len(self.phases) - 1
 
   def _adversarial_terms(self, disc: Params, real: Array, fake: Array) -> Terms:
     real_judgements = jax.lax.stop_gradient(self._judge(disc, real))

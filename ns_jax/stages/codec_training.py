@@ -71,18 +71,18 @@ class CodecTraining:
     return {"gen": gen, "disc": disc}, {"codebook": codebook}
 
   def discriminator_loss(
-    self, params, model_state, frozen, batch, key, *, step, train
+    self, params, model_state, frozen, batch, key, *, step, phase, train
   ) -> Losses:
     """Hinge loss on originals and reconstructions."""
-    del frozen, train
+    del frozen, step, train
     fake, *_ = self._reconstruct(params["gen"], model_state, batch, key)
     loss, terms = self.losses.discriminator(
-      params["disc"], batch["wav"], jax.lax.stop_gradient(fake), step
+      params["disc"], batch["wav"], jax.lax.stop_gradient(fake), phase
     )
     return loss, (terms, model_state)
 
   def generator_loss(
-    self, params, model_state, frozen, batch, key, *, step, train
+    self, params, model_state, frozen, batch, key, *, step, phase, train
   ) -> Losses:
     """Weighted sum of all terms; moves the codebooks when training."""
     del frozen
@@ -90,7 +90,7 @@ class CodecTraining:
       params["gen"], model_state, batch, key
     )
     loss, terms = self.losses.generator(
-      params["disc"], batch["wav"], fake, step
+      params["disc"], batch["wav"], fake, step, phase
     )
     frame_mask = self._frame_mask(batch, h)
     terms["commitment"] = masks.masked_mean(

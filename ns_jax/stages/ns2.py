@@ -148,10 +148,10 @@ class _Training:
     return {"gen": params}, {}
 
   def loss(
-    self, params, model_state, frozen, batch, key, *, step, train
+    self, params, model_state, frozen, batch, key, *, step, phase, train
   ) -> Losses:
     """Weighted sum of all terms, each the mean of its real elements."""
-    del step
+    del step, phase
     time_key, cut_key, drop_key, key = jax.random.split(key, 4)
     example = self._cut(frozen, batch, cut_key)
     size = example.prompt_frames.shape

@@ -43,12 +43,16 @@ class _Program:
     rules = stage.partition_rules
     self.state_shardings = sharding.tree_shardings(state, mesh, rules)
     batch, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
-    self.train_step = jax.jit(
-      step.make_train_step(stage),
-      donate_argnums=0,
-      in_shardings=(self.state_shardings, batch),
-      out_shardings=(self.state_shardings, everywhere),
-    )
+    self._phase = stage.phase
+    self._train_steps = [
+      jax.jit(
+        step.make_train_step(stage, phase),
+        donate_argnums=0,
+        in_shardings=(self.state_shardings, batch),
+        out_shardings=(self.state_shardings, everywhere),
+      )
+      for phase in range(len(stage.phases))
+    ]
     self.eval_step = jax.jit(
       step.make_eval_step(stage),
       in_shardings=(self.state_shardings, batch, everywhere),
@@ -59,6 +63,12 @@ class _Program:
       in_shardings=(self.state_shardings, batch, everywhere),
       out_shardings=everywhere,
     )
+
+  def train_step(
+    self, done: int, state: TrainState, batch: Any
+  ) -> tuple[TrainState, step.Logs]:
+    """One step after `done` others; compiled when its phase begins."""
+    return self._train_steps[self._phase(done)](state, batch)
 
 
 def fit(
@@ -157,7 +167,7 @@ def _run(
       if last:
         return state
       batch = sharding.to_global(next(batches), mesh)
-      state, logs = program.train_step(state, batch)
+      state, logs = program.train_step(done, state, batch)
       bar.update()
       if (done + 1) % train.log_every == 0:
         values = _raise_if_not_finite(logs, done + 1, checkpointer)

@@ -5,6 +5,7 @@ A stage is a frozen record of pure functions. What differs between stages is
 data in that record; the trainer has no branch on a stage's name.
 """
 
+import bisect
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ class LossFn(Protocol):
     key: Array,
     *,
     step: Array,  # [] int32
+    phase: int,  # of the stage's, see there
     train: bool,
   ) -> tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]:
     """Returns (scalar loss, (scalars to log, new model_state))."""
@@ -95,3 +97,11 @@ class Stage:
   sample_fn: SampleFn | None
   ema_decay: Mapping[str, float]  # player -> decay; absent player: no average
   partition_rules: Rules
+  # First step of each phase. A phase is a program of its own: what a branch in
+  # the step would decide is decided when it is compiled, which matters because
+  # XLA runs what is in a branch at half the speed on CPU.
+  phases: tuple[int, ...] = (0,)
+
+  def phase(self, step: int) -> int:
+    """Which phase a step belongs to."""
+    return bisect.bisect_right(self.phases, step) - 1

@@ -17,9 +17,9 @@ Logs = dict[str, Array]
 
 
 def make_train_step(
-  stage: Stage,
+  stage: Stage, phase: int = 0
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Logs]]:
-  """Returns (state, batch) -> (next state, scalars to log)."""
+  """Returns (state, batch) -> (next state, scalars to log), of a phase."""
 
   def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Logs]:
     key = jax.random.fold_in(state.key, state.step)
@@ -37,6 +37,7 @@ def make_train_step(
           # generator forwards of a GAN step.
           jax.random.clone(key),
           step=state.step,
+          phase=phase,
           train=True,
         )
 

@@ -61,8 +61,8 @@ def trained(tmp_path_factory):
   data, workdir = root / "data", root / "run"
   result = run(data_flags(data), f"--workdir={workdir}")
   assert result.returncode == 0, result.stderr[-3000:]
-  # One compilation of each of the two stages.
-  assert len(list(pathlib.Path(CACHE.name).glob("jit_train_step-*-cache"))) == 2
+  # One compilation of ns2, and one of each of the two phases of the codec.
+  assert len(list(pathlib.Path(CACHE.name).glob("jit_train_step-*-cache"))) == 3
   return workdir, data
 
 

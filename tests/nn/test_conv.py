@@ -119,3 +119,24 @@ def test_scanned_layer_has_the_plain_layers_gradients(
 
   for got, want in zip(gradients(scanned), gradients(plain), strict=True):
     np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (1, 2), (2, 2), (3, 2)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 9), (4, 4), (7, 7)])
+def test_two_dimensions_equal_linen(size, strides):
+  for shape in ((2, 9, 13, 3), (1, 8, 16, 2), (1, 4, 5, 2)):
+    x = jax.random.normal(jax.random.key(0), shape)
+    ours = conv.Conv2d(5, size, strides)
+    params = ours.init(jax.random.key(1), x)
+    theirs = nn.Conv(5, size, strides)
+    np.testing.assert_allclose(
+      ours.apply(params, x), theirs.apply(params, x), atol=1e-4
+    )
+  ours, theirs = (
+    kind(5, size, padding="VALID") for kind in (conv.Conv2d, nn.Conv)
+  )
+  x = jax.random.normal(jax.random.key(0), (2, 9, 13, 3))
+  params = ours.init(jax.random.key(1), x)
+  np.testing.assert_allclose(
+    ours.apply(params, x), theirs.apply(params, x), atol=1e-4
+  )

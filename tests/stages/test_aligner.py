@@ -55,7 +55,7 @@ def test_boundaries_are_learned_without_labels():
     # The truth is for the evaluation only.
     batch = batch | {"durations": jnp.zeros_like(batch["durations"])}
     loss = lambda params: stage.players[0].loss_fn(
-      params, model_state, {}, batch, key, step=i, train=True
+      params, model_state, {}, batch, key, step=i, phase=0, train=True
     )
     grads, _ = jax.grad(loss, has_aux=True)(params)
     updates, opt_state = tx.update(grads, opt_state, params)

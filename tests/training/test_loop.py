@@ -2,6 +2,7 @@
 """The loop: resume, fallback, divergence, compilations, processes, meshes."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
 import subprocess
@@ -115,7 +116,8 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
   )
 
 
-def test_one_compilation_of_the_train_step(tmp_path):
+@pytest.mark.parametrize("phases", [(0,), (0, 4)])
+def test_one_compilation_of_the_train_step_a_phase(tmp_path, phases):
   compiled = []
   jax.monitoring.register_event_duration_secs_listener(
     lambda name, sec, **kw: (
@@ -124,9 +126,15 @@ def test_one_compilation_of_the_train_step(tmp_path):
       else None
     )
   )
-  run(tmp_path, toy.make_config(9))
-  assert compiled.count("jit(train_step)") == 1
+  run(tmp_path, toy.make_config(9), toy.make_stage(phases=phases))
+  assert compiled.count("jit(train_step)") == len(phases)
   assert compiled.count("jit(eval_step)") == 1
+  logged = [
+    line["disc/phase"]
+    for line in map(json.loads, (tmp_path / "metrics.jsonl").open())
+    if "disc/phase" in line
+  ]
+  assert logged == [float(step >= 4 and len(phases) > 1) for step in range(9)]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ def make_config(num_steps: int = 12, **train) -> ConfigDict:
   )
 
 
-def make_stage(poison_step: int | None = None) -> Stage:
+def make_stage(
+  poison_step: int | None = None, phases: tuple[int, ...] = (0,)
+) -> Stage:
   """Linear regression with noise, plus a second player that tracks it."""
 
   def predict(params, batch):
@@ -42,7 +44,7 @@ def make_stage(poison_step: int | None = None) -> Stage:
     params = {"gen": {"kernel": kernel}, "disc": {"bias": jnp.zeros(DIM)}}
     return params, {"seen": jnp.zeros(())}
 
-  def gen_loss(params, model_state, frozen, batch, key, *, step, train):
+  def gen_loss(params, model_state, frozen, batch, key, *, step, phase, train):
     noise = 0.01 * jax.random.normal(key, batch["y"].shape)
     loss = jnp.mean((predict(params, batch) - batch["y"] + noise) ** 2)
     if poison_step is not None:
@@ -50,9 +52,10 @@ def make_stage(poison_step: int | None = None) -> Stage:
     seen = model_state["seen"] + frozen["scale"] * batch["x"].mean()
     return loss, ({"mse": loss}, {"seen": seen})
 
-  def disc_loss(params, model_state, frozen, batch, key, *, step, train):
+  def disc_loss(params, model_state, frozen, batch, key, *, step, phase, train):
     error = params["disc"]["bias"][None, :] - predict(params, batch)
-    return jnp.mean(error**2), ({}, model_state)
+    logs = {"phase": jnp.float32(phase)}
+    return jnp.mean(error**2), (logs, model_state)
 
   def eval_fn(params, model_state, frozen, batch, key):
     return {"mse": Mean.of((predict(params, batch) - batch["y"]) ** 2)}
@@ -69,6 +72,7 @@ def make_stage(poison_step: int | None = None) -> Stage:
     sample_fn=None,
     ema_decay={"gen": 0.9},
     partition_rules=((r"gen/kernel$", P(None, "tensor")),),
+    phases=phases,
   )
 
 
