@@ -4,7 +4,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from ns_jax import sharding
 from ns_jax.models import discriminators
@@ -69,14 +68,7 @@ def test_bands_cover_all_bins_and_do_not_overlap():
   """Whatever the window, every bin is seen by one band, and by one alone."""
   for window in (256, 512, 1024, 2048):
     judge = discriminators.BandDiscriminator(1, window)
-    spectrum = jax.random.normal(jax.random.key(0), (1, 4, window // 2 + 1, 2))
-    with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(
-        discriminators, "_spectrogram", lambda *_, spectrum=spectrum: spectrum
-      )
-      _, features = judge.init_with_output(
-        jax.random.key(1), jnp.zeros((1, window))
-      )[0]
+    _, (_, features) = _shapes(judge, window)
     first_of_each = features[::4]
     assert len(first_of_each) == 5
     assert sum(f.shape[2] for f in first_of_each) == window // 2 + 1

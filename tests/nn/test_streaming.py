@@ -23,14 +23,17 @@ CODECS = {
 
 def _in_chunks(module, params, x, size, **options):
   """Applies a module to pieces of `size` steps and joins what it makes."""
+
+  @jax.jit
+  def step(state, chunk):
+    variables = {"params": params, **state}
+    return module.apply(
+      variables, chunk, mutable=[streaming.COLLECTION], **options
+    )
+
   state, parts = {}, []
   for first in range(0, x.shape[1], size):
-    part, state = module.apply(
-      {"params": params, **state},
-      x[:, first : first + size],
-      mutable=[streaming.COLLECTION],
-      **options,
-    )
+    part, state = step(state, x[:, first : first + size])
     parts.append(part)
   return jnp.concatenate(parts, axis=1)
 
@@ -73,14 +76,15 @@ def test_codecs_go_on(name, frames):
   codec = CODECS[name]
   late = codec.lookahead_hops
   wav = jax.random.normal(jax.random.key(0), (2, 21 * HOP)) * 0.1
-  params = _noisy(codec.init(jax.random.key(1), wav)["params"])
-  whole = codec.apply({"params": params}, wav, method="encode")
+  params = _noisy(jax.jit(codec.init)(jax.random.key(1), wav)["params"])
+  apply = jax.jit(codec.apply, static_argnames="method")
+  whole = apply({"params": params}, wav, method="encode")
   flushed = jnp.pad(wav, ((0, 0), (0, late * HOP)))
   h = _in_chunks(codec, params, flushed, frames * HOP, method="encode")
   np.testing.assert_allclose(h[:, late:], whole, atol=1e-5)
   np.testing.assert_allclose(
     _in_chunks(codec, params, whole, frames, method="decode"),
-    codec.apply({"params": params}, whole, method="decode"),
+    apply({"params": params}, whole, method="decode"),
     atol=1e-5,
   )
 

@@ -108,12 +108,14 @@ def test_generator_loss_is_the_weighted_sum(stage, state):
 
 
 def test_other_forms_learn_every_parameter():
-  """Narrow stages, snake, bands and balanced losses, all at once."""
+  """Narrow stages, snake, bands alone and balanced losses, all at once."""
   config = _config()
   config.balance_losses = True
   config.model.quantizer.code_dim = 4
   config.model.codec.activation = "snake"
-  config.model.discriminators.update(band_channels=2, band_windows=(256,))
+  config.model.discriminators.update(
+    num_wave_scales=0, stft_channels=0, band_channels=2, band_windows=(256,)
+  )
   stage = stages.build(config)
   state = jax.jit(
     lambda batch: state_lib.create_state(stage, jax.random.key(0), batch, {})
