@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import av
+import jax.numpy as jnp
 import numpy as np
 import soundfile
 import soxr
@@ -34,6 +35,7 @@ from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips, perceptual
 from ns_jax.inference.codec import SpeechCodec
+from ns_jax.models import quantizer
 
 _OPUS_RATE_HZ = 48_000  # Opus always decodes to it
 Coder = Callable[[np.ndarray], tuple[np.ndarray, float]]  # (wave, kbit/s)
@@ -185,18 +187,19 @@ def _usage(codec: SpeechCodec, chosen: Iterable[Any]) -> list[dict[str, float]]:
   codes = np.concatenate(
     [codec.encode(clips.reference_wav(r)[None])[0][0] for r in chosen]
   )
-  rows = []
-  for stage, column in enumerate(codes.T):
-    hits = np.bincount(column, minlength=codec.codebook_size)
-    shares = hits[hits > 0] / hits.sum()
-    rows.append(
-      {
-        "codebook": stage + 1,
-        "codes_used": float(np.mean(hits > 0)),
-        "perplexity": float(np.exp(-np.sum(shares * np.log(shares)))),
-      }
-    )
-  return rows
+  perplexity = quantizer.perplexity(
+    jnp.asarray(codes)[None],
+    jnp.ones((1, len(codes)), bool),
+    codec.codebook_size,
+  )
+  return [
+    {
+      "codebook": stage + 1,
+      "codes_used": len(np.unique(column)) / codec.codebook_size,
+      "perplexity": float(perplexity[stage]),
+    }
+    for stage, column in enumerate(codes.T)
+  ]
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:

@@ -26,7 +26,6 @@ from ns_jax.training import state as state_lib
 from ns_jax.training import step as step_lib
 
 _LENGTHS = ((10, 1), (10, 16), (60, 1))  # seconds, clips at a time
-Works = dict[str, Callable[[], Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -109,7 +109,7 @@ def decode(
       ):
         for codes in reader.blocks():
           if codes.max() >= codec.codebook_size:
-            raise UserError(f"{source}: is damaged; encode the recording again")
+            raise code_files.damaged(source)
           wav = np.concatenate([held, stream.push(codes)])
           wav, held = np.split(wav, [max(0, len(wav) - codec.spec.hop_samples)])
           num_samples += len(wav)
@@ -132,7 +132,7 @@ def _check_codec(
     )
   fits = header.spec.grid == codec.spec.grid
   if not fits or header.num_codebooks > codec.num_codebooks:
-    raise UserError(f"{source}: is damaged; encode the recording again")
+    raise code_files.damaged(source)
 
 
 def _pairs(

@@ -6,7 +6,6 @@ config.json         the run's config
 README.md           model card
 """
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -82,10 +81,9 @@ def read(
   try:
     with safetensors.safe_open(file, "numpy") as opened:
       step = int((opened.metadata() or {}).get("step", 0))
-      names = opened.keys()
-      flat = {name: opened.get_tensor(name) for name in names}
-  except (safetensors.SafetensorError, ValueError, json.JSONDecodeError) as e:
-    raise UserError(f"{file}: is damaged ({e}); get it again") from e
+      flat = {name: opened.get_tensor(name) for name in opened.keys()}
+  except (safetensors.SafetensorError, ValueError) as error:
+    raise UserError(f"{file}: is damaged ({error}); get it again") from error
   for name, tensor in flat.items():
     is_float = np.issubdtype(tensor.dtype, np.floating)
     if not is_float or not np.isfinite(tensor).all():

@@ -169,7 +169,12 @@ class Reader:
     return UserError(f"{self._path}: is cut off; encode the recording again")
 
   def _damaged(self) -> UserError:
-    return UserError(f"{self._path}: is damaged; encode the recording again")
+    return damaged(self._path)
+
+
+def damaged(path: str | pathlib.Path) -> UserError:
+  """The error for a file of codes that says what it cannot mean."""
+  return UserError(f"{path}: is damaged; encode the recording again")
 
 
 def _pack(codes: np.ndarray, bits: int) -> bytes:

@@ -185,12 +185,11 @@ class Conv1d(nn.Module):
 
   def _pads(self, length: int) -> tuple[int, int]:
     span = (self.kernel_size - 1) * self.dilation + 1
-    out_length = -(-length // self.stride)
-    total = max(0, (out_length - 1) * self.stride + span - length)
+    pads = _same_pads(length, span, self.stride)
     if not self.causal:
-      return total // 2, total - total // 2
+      return pads
     left = max(0, span - self.stride)
-    return left, max(0, total - left)
+    return left, max(0, sum(pads) - left)
 
 
 class ConvTranspose1d(nn.Module):
