@@ -90,8 +90,10 @@ def _watched(work: Callable[[], None]) -> None:
   """Runs `work`, and stops waiting for it when one of Beam's threads fails.
 
   Beam notices that a worker is gone in a thread of its own, and goes on waiting
-  for that worker's results.
+  for that worker's results. Threads of an earlier pipeline may outlive it, and
+  what they say is not about this one.
   """
+  earlier = set(threading.enumerate())
   over = threading.Event()
   errors: list[BaseException] = []
 
@@ -104,7 +106,9 @@ def _watched(work: Callable[[], None]) -> None:
       over.set()
 
   def failed(args: threading.ExceptHookArgs) -> None:
-    if "Worker subprocess exited" in str(args.exc_value):
+    if args.thread in earlier:
+      usual(args)
+    elif "Worker subprocess exited" in str(args.exc_value):
       errors.append(_WorkerDied(str(args.exc_value)))
       over.set()
 

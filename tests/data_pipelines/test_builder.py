@@ -3,7 +3,10 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import pathlib
 import signal
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -195,6 +198,33 @@ class _Dies(_Toy):
 def test_a_worker_that_dies_is_an_error_not_a_wait(tmp_path):
   with pytest.raises(UserError, match="a worker died"):
     builder.build(_Dies(), tmp_path / "out", label="toy")
+
+
+class _Waits(_Toy):
+  """A corpus whose making goes on while something else fails."""
+
+  def records(self, items, notes):
+    pathlib.Path(self.flag, "asked").touch()
+    while not pathlib.Path(self.flag, "failed").exists():
+      time.sleep(0.01)
+    yield from _Toy().records(items, notes)
+
+
+def test_a_late_failure_of_an_earlier_build_is_not_this_ones(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(
+    threading, "excepthook", lambda args: (tmp_path / "failed").touch()
+  )
+
+  def fail_late():
+    while not (tmp_path / "asked").exists():
+      time.sleep(0.01)
+    raise RuntimeError("Worker subprocess exited with return code -9")
+
+  threading.Thread(target=fail_late).start()
+  _build(_Waits(flag=str(tmp_path)), tmp_path / "out")
+  assert len(records.Records(tmp_path / "out", "valid")) == 2
 
 
 def test_a_mistaken_runner_is_named(tmp_path):
