@@ -13,6 +13,7 @@ preset   hardware          time        result
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import FieldReference, placeholder
 
 from configs.common import base_config
 
@@ -40,7 +41,7 @@ def get_config(preset: str = "") -> ConfigDict:
       decay=0.98,
       dead_threshold=0.1,
       dropout=0.25,
-      code_dim=None,
+      code_dim=placeholder(int),  # of each stage's own space, or latent_dim
     ),
     discriminators=dict(
       wave_channels=(4, 8, 16, 32),
@@ -57,7 +58,9 @@ def get_config(preset: str = "") -> ConfigDict:
       compressed_windows=(256, 512, 1024),
     ),
     # The discriminators triple the cost of a step: they come in at the end.
-    adversarial=dict(start_step=1500, ramp_steps=100, num_clips=4),
+    adversarial=dict(
+      start_step=1500, ramp_steps=100, num_clips=FieldReference(4)
+    ),
   )
   # Whether weights, but that of the commitment, are shares of the gradient.
   config.balance_losses = False
@@ -83,7 +86,7 @@ def get_config(preset: str = "") -> ConfigDict:
     b1=0.9,
     b2=0.99,
     weight_decay=0.0,
-    clip_norm=1.0,
+    clip_norm=FieldReference(1.0),
   )
   config.train = dict(
     num_steps=1700,

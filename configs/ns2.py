@@ -14,6 +14,7 @@ preset   hardware           time     result
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from configs import codec
 from configs.common import base_config
@@ -25,7 +26,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.codec = codec.get_config(preset)
   config.frozen = dict(
     codec="train",  # config.codec; or "shipped"; or a bundle or workdir
-    num_codebooks=None,  # use the first of the codec's; None: all
+    num_codebooks=placeholder(int),  # use the first of the codec's; None: all
   )
   config.ema_decay = 0.995
   config.data = dict(

@@ -101,6 +101,7 @@ def _coders(codec: SpeechCodec, args: argparse.Namespace) -> dict[str, Coder]:
   ]
 
   def by_codec(count: int) -> Coder:
+    codec.check_count(count)
     kbits_per_sec = count * bits * spec.frame_rate_hz / 1000
     return lambda wav: (codec.reconstruct(wav, count), kbits_per_sec)
 

@@ -4,9 +4,11 @@
 import dataclasses
 import io
 import math
+import os
 import pathlib
 import re
 import stat
+from typing import Any
 
 import av
 import numpy as np
@@ -14,6 +16,7 @@ import soundfile
 import soxr
 from av.container import InputContainer
 
+from ns_jax import files
 from ns_jax.errors import UserError
 
 SUFFIXES = (
@@ -22,6 +25,7 @@ SUFFIXES = (
 )
 SPEECH_RMS = 0.07  # -23 dBFS, the level of records and prompts
 _PEAK = 0.95
+_LOUDEST = 100.0  # beyond it samples are in another unit
 _MAX_SEC = 3600.0  # of what is read into memory at once
 WHOLE = 0.99  # of the promised samples; some coders round the last block
 # Kinds of file, as FFmpeg names them.
@@ -122,9 +126,24 @@ def decode(
   samples, rate_hz = decoded
   if samples.shape[0] == 0:
     raise UserError(f"{path}: holds no audio samples")
+  check_samples(path, samples)
+  return samples, rate_hz
+
+
+def check_samples(path: pathlib.Path, samples: np.ndarray) -> None:
+  """Checks that samples are numbers around full scale, 1.
+
+  Raises:
+    UserError: they are not.
+  """
   if not np.isfinite(samples).all():
     raise UserError(f"{path}: holds samples that are NaN or infinite")
-  return samples, rate_hz
+  loudest = np.abs(samples).max(initial=0.0)
+  if loudest > _LOUDEST:
+    raise UserError(
+      f"{path}: its samples reach {loudest:g} where 1 is full scale; "
+      "divide them by what was meant to be full scale"
+    )
 
 
 def check_readable(path: str | pathlib.Path) -> pathlib.Path:
@@ -163,7 +182,7 @@ def _by_libsndfile(
 ) -> tuple[np.ndarray, int] | None:
   """Decodes what libsndfile knows; None for anything else."""
   try:
-    with soundfile.SoundFile(path) as file:
+    with open_sound(path) as file:
       refuse_cut_off(path, file.extra_info)
       first = round(start_sec * file.samplerate)
       last = file.frames
@@ -217,6 +236,16 @@ def _by_ffmpeg(
   last = None if end_sec == math.inf else round(end_sec * rate_hz) - first
   piece = samples[round(start_sec * rate_hz) - first : last]
   return piece.astype(np.float32), rate_hz
+
+
+def open_sound(path: pathlib.Path) -> soundfile.SoundFile:
+  """Opens a file with libsndfile, even where its name is no UTF-8.
+
+  Raises:
+    soundfile.LibsndfileError, RuntimeError: it cannot be opened.
+  """
+  name: Any = os.fsencode(path)
+  return soundfile.SoundFile(name)
 
 
 def not_audio(path: pathlib.Path) -> UserError:
@@ -275,6 +304,9 @@ def write_wav(
   """Writes [S] float samples in [-1, 1] as a 16-bit mono wave file.
 
   The file appears, or replaces an older one, when it is whole.
+
+  Raises:
+    OSError: it cannot be written there.
   """
   # By way of memory: libsndfile does not say what was wrong with a disk.
   content = io.BytesIO()
@@ -285,13 +317,8 @@ def write_wav(
     subtype="PCM_16",
     format="WAV",
   )
-  path = pathlib.Path(path)
-  unfinished = path.with_name(f"{path.name}.part")
-  try:
-    unfinished.write_bytes(content.getvalue())
-    unfinished.replace(path)
-  finally:
-    unfinished.unlink(missing_ok=True)
+  with files.appearing(pathlib.Path(path)) as file:
+    file.write(content.getvalue())
 
 
 def to_int16(wav: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 """AudioSpec arithmetic and reading of good and bad audio files."""
 
 import errno
-import pathlib
+import os
 
 import av
 import numpy as np
@@ -87,11 +87,10 @@ def test_a_wave_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
   audio.write_wav(path, np.full(100, 0.5), SPEC)
   before = path.read_bytes()
 
-  def fill_the_disk(path, content):
-    path.touch()
+  def fill_the_disk(descriptor):
     raise OSError(errno.ENOSPC, "no space left")
 
-  monkeypatch.setattr(pathlib.Path, "write_bytes", fill_the_disk)
+  monkeypatch.setattr(os, "fsync", fill_the_disk)
   with pytest.raises(OSError, match="no space left"):
     audio.write_wav(path, np.zeros(100), SPEC)
   assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks joined are the whole; damage is noticed; no half a file stays."""
+"""Blocks joined are the whole, and damage is noticed."""
 
+import errno
+import io
 import wave
 
 import numpy as np
 import pytest
 import soundfile
 
-from ns_jax import audio, audio_blocks
+from ns_jax import audio, audio_blocks, files
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 
@@ -60,6 +62,9 @@ def test_damage_is_noticed(tmp_path):
   soundfile.write(path, np.full(100, np.nan), 16_000, subtype="FLOAT")
   with pytest.raises(UserError, match="NaN"):
     read()
+  soundfile.write(path, np.full(100, 32_767.0), 16_000, subtype="FLOAT")
+  with pytest.raises(UserError, match="reach 32767 where 1 is full scale"):
+    read()
   soundfile.write(path, _tone(2.0, 16_000), 16_000)
   path.write_bytes(path.read_bytes()[:-9000])
   with pytest.raises(UserError, match="cut off"):
@@ -71,7 +76,7 @@ def test_what_is_written_can_be_read(tmp_path, suffix):
   path = tmp_path / f"a.{suffix}"
   wav = _tone(1.5, 16_000)[:, 0].astype(np.float32)
   with (
-    audio_blocks.appearing(path) as file,
+    files.appearing(path) as file,
     audio_blocks.WaveWriter(file, path, SPEC) as writer,
   ):
     for piece in np.array_split(wav, 7):
@@ -81,22 +86,35 @@ def test_what_is_written_can_be_read(tmp_path, suffix):
   np.testing.assert_allclose(samples, wav, atol=1e-4)
 
 
-def test_nothing_half_written_stays(tmp_path):
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_what_the_system_says_is_handed_on(tmp_path, suffix):
+  path = tmp_path / f"a.{suffix}"
+  noise = np.random.default_rng(0).uniform(-1, 1, 100_000)
+
+  class Full(io.BytesIO):
+    def write(self, data):
+      if self.tell() + len(data) > 10_000:
+        raise OSError(errno.ENOSPC, "no space left")
+      return super().write(data)
+
+  with (
+    pytest.raises(OSError, match="no space left"),
+    audio_blocks.WaveWriter(Full(), path, SPEC) as writer,
+  ):
+    writer.write(noise)
+
+
+def test_a_header_does_not_decide_how_much_is_read(tmp_path):
+  """Channels and rates nobody has would fill the memory in ten seconds."""
   path = tmp_path / "a.wav"
-  path.write_text("old")
-  with (
-    pytest.raises(RuntimeError, match="stop"),
-    audio_blocks.appearing(path) as file,
-  ):
-    file.write(b"new")
-    raise RuntimeError("stop")
-  assert [child.name for child in tmp_path.iterdir()] == ["a.wav"]
-  assert path.read_text() == "old"
-  with (
-    pytest.raises(UserError, match="cannot be written"),
-    audio_blocks.appearing(tmp_path / "missing" / "a.wav"),
-  ):
-    pass
+  soundfile.write(path, _tone(0.5, 192_000, 200), 192_000, subtype="PCM_U8")
+  content = bytearray(path.read_bytes())
+  content[24:28] = (2_000_000_000).to_bytes(4, "little")  # the rate
+  path.write_bytes(content)
+  sizes = [block.size for block, _ in audio_blocks._decoded(path)]
+  assert len(sizes) > 3
+  assert max(sizes) <= 4_000_000
+  assert sum(sizes) == 96_000 * 200
 
 
 def test_a_wave_file_has_an_end(tmp_path, monkeypatch):
@@ -104,7 +122,7 @@ def test_a_wave_file_has_an_end(tmp_path, monkeypatch):
   path = tmp_path / "a.wav"
   with (
     pytest.raises(UserError, match=r"choose a name with \.flac"),
-    audio_blocks.appearing(path) as file,
+    files.appearing(path) as file,
     audio_blocks.WaveWriter(file, path, SPEC) as writer,
   ):
     writer.write(np.zeros(101))

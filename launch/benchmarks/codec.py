@@ -94,8 +94,8 @@ class _Ours:
     """Encodes waves, or decodes what they give."""
     if verb == "encode":
       return lambda: self._codec.encode(wav)
-    _, latents = self._codec.encode(wav)
-    return lambda: self._codec.decode(latents)
+    codes, _ = self._codec.encode(wav)
+    return lambda: self._codec.decode(self._codec.latents(codes))
 
   def training(self, wav: np.ndarray, adversarial: bool) -> Callable[[], Any]:
     """One step of both players."""

@@ -109,7 +109,7 @@ def check(
     )
   codebooks = config.codec.model.quantizer.num_stages
   asked = config.frozen.num_codebooks
-  if not 1 <= (asked or 1) <= codebooks:
+  if asked is not None and not 1 <= asked <= codebooks:
     raise UserError(
       f"{name}.frozen.num_codebooks={asked}: the codec has 1 to {codebooks}"
     )

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ns_jax.apps import terminal
+from ns_jax.errors import UserError
 
 SOME_REJECTED = 3  # exit status: done, but some clips were left out
 
@@ -184,6 +185,9 @@ _CODEC = click.option(
   metavar="FOLDER",
   help="Bundle or workdir of a codec, instead of the one that comes along.",
 )
+_OVERWRITE = click.option(
+  "--overwrite", is_flag=True, help="Replace files that are there already."
+)
 
 
 @cli.command()
@@ -196,8 +200,13 @@ _CODEC = click.option(
   help="Codes in a frame, 0.8 kbit/s each.",
 )
 @_CODEC
+@_OVERWRITE
 def encode(
-  sources: tuple[str, ...], target: str, codebooks: int, codec: str
+  sources: tuple[str, ...],
+  target: str,
+  codebooks: int,
+  codec: str,
+  overwrite: bool,
 ) -> None:
   """Encodes speech to a file of codes.
 
@@ -214,7 +223,13 @@ def encode(
     terminal.cache_compiled()
     loaded = SpeechCodec.load(codec)
     return _tell(
-      coding.encode(sources, target, codec=loaded, num_codebooks=codebooks)
+      coding.encode(
+        sources,
+        target,
+        codec=loaded,
+        num_codebooks=codebooks,
+        overwrite=overwrite,
+      )
     )
 
   _run(job)
@@ -224,7 +239,10 @@ def encode(
 @click.argument("sources", nargs=-1, required=True, metavar="CODES...")
 @click.argument("target")
 @_CODEC
-def decode(sources: tuple[str, ...], target: str, codec: str) -> None:
+@_OVERWRITE
+def decode(
+  sources: tuple[str, ...], target: str, codec: str, overwrite: bool
+) -> None:
   """Decodes files of codes to speech.
 
   CODES is .nsc files or folders; TARGET is a .wav or .flac file, or a folder
@@ -238,7 +256,10 @@ def decode(sources: tuple[str, ...], target: str, codec: str) -> None:
     from ns_jax.inference.codec import SpeechCodec
 
     terminal.cache_compiled()
-    return _tell(coding.decode(sources, target, codec=SpeechCodec.load(codec)))
+    loaded = SpeechCodec.load(codec)
+    return _tell(
+      coding.decode(sources, target, codec=loaded, overwrite=overwrite)
+    )
 
   _run(job)
 
@@ -265,8 +286,11 @@ def export(
   def job() -> int:
     from ns_jax.inference import restore
 
-    weights = restore.restore(workdir)
-    restore.export_codec(weights, out, card.read_text(encoding="utf-8"))
+    try:
+      text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+      raise UserError(f"{card}: is no text that can be read") from error
+    restore.export_codec(restore.restore(workdir), out, text)
     click.echo(out)
     return 0
 

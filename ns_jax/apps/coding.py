@@ -2,14 +2,16 @@
 """`ns-jax encode` and `ns-jax decode`: many files, one after the other."""
 
 import dataclasses
+import os
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import tqdm
 
-from ns_jax import audio, audio_blocks
+from ns_jax import audio, audio_blocks, files
 from ns_jax.errors import UserError
 from ns_jax.inference import code_files, streams
 from ns_jax.inference.codec import SpeechCodec
@@ -35,6 +37,7 @@ def encode(
   *,
   codec: SpeechCodec,
   num_codebooks: int,
+  overwrite: bool = False,
 ) -> Summary:
   """Encodes audio files to files of codes.
 
@@ -43,6 +46,7 @@ def encode(
     target: a file for one source; for more, a folder, made if missing.
     codec: to encode with.
     num_codebooks: codes in a frame.
+    overwrite: replace files that are there already.
 
   Returns:
     What was done; a file that failed leaves nothing behind.
@@ -50,10 +54,7 @@ def encode(
   Raises:
     UserError: nothing could be done.
   """
-  if not 1 <= num_codebooks <= codec.num_codebooks:
-    raise UserError(
-      f"--codebooks={num_codebooks}: this codec has 1 to {codec.num_codebooks}"
-    )
+  num_codebooks = codec.check_count(num_codebooks)
   header = code_files.Header(
     codec_id=codec.codec_id,
     spec=codec.spec,
@@ -66,7 +67,7 @@ def encode(
       codec, num_codebooks=num_codebooks, block_frames=_BLOCK_FRAMES
     )
     num_samples = 0
-    with audio_blocks.appearing(out) as file:
+    with files.appearing(out) as file:
       writer = code_files.Writer(file, header)
       for wav in audio_blocks.read_blocks(source, codec.spec):
         num_samples += len(wav)
@@ -76,11 +77,15 @@ def encode(
     return num_samples / codec.spec.sample_rate_hz
 
   pairs = _pairs(sources, target, audio.SUFFIXES, (code_files.SUFFIX,))
-  return _each(pairs, encode_file, "encode")
+  return _each(pairs, encode_file, "encode", overwrite)
 
 
 def decode(
-  sources: Sequence[str], target: str, *, codec: SpeechCodec
+  sources: Sequence[str],
+  target: str,
+  *,
+  codec: SpeechCodec,
+  overwrite: bool = False,
 ) -> Summary:
   """Decodes files of codes to wave or flac files.
 
@@ -88,6 +93,7 @@ def decode(
     sources: files of codes, or folders that are searched.
     target: a file for one source; for more, a folder, made if missing.
     codec: the one they were encoded with.
+    overwrite: replace files that are there already.
 
   Returns:
     What was done; a file that failed leaves nothing behind.
@@ -104,7 +110,7 @@ def decode(
       # Where the wave ends within its last hop, only the end of the file tells.
       held = np.zeros(0, np.float32)
       with (
-        audio_blocks.appearing(out) as file,
+        files.appearing(out) as file,
         audio_blocks.WaveWriter(file, out, codec.spec) as writer,
       ):
         for codes in reader.blocks():
@@ -119,7 +125,7 @@ def decode(
     return reader.num_samples / codec.spec.sample_rate_hz
 
   pairs = _pairs(sources, target, (code_files.SUFFIX,), WAVE_SUFFIXES)
-  return _each(pairs, decode_file, "decode")
+  return _each(pairs, decode_file, "decode", overwrite)
 
 
 def _check_codec(
@@ -144,13 +150,14 @@ def _pairs(
   """Which file becomes which."""
   paths = [pathlib.Path(source).expanduser() for source in sources]
   out = pathlib.Path(target).expanduser()
-  if len(paths) == 1 and not paths[0].is_dir() and not out.is_dir():
+  is_folder = os.path.isdir  # where Path.is_dir raises, this says no
+  if len(paths) == 1 and not is_folder(paths[0]) and not is_folder(out):
     if out.suffix not in target_suffixes:
       wanted = " or ".join(target_suffixes)
       raise UserError(f"{target}: give it a name that ends in {wanted}")
     pairs = [(paths[0], out)]
   else:
-    if out.suffix in target_suffixes and not out.is_dir():
+    if out.suffix in target_suffixes and not is_folder(out):
       raise UserError(f"{target}: for several files, name a folder")
     pairs = [
       (file, out / name.with_suffix(target_suffixes[0]))
@@ -174,8 +181,10 @@ def _files(
   path: pathlib.Path, suffixes: Sequence[str]
 ) -> list[tuple[pathlib.Path, pathlib.Path]]:
   """A file, or those in a folder, with their names relative to it."""
-  if not path.is_dir():
+  if not os.path.isdir(path):
     return [(path, pathlib.Path(path.name))]
+  if not os.access(path, os.R_OK | os.X_OK):
+    raise UserError(f"{path}: its files cannot be seen; ask for the right to")
   return [
     (file, file.relative_to(path))
     for file in sorted(path.rglob("*"))
@@ -187,6 +196,7 @@ def _each(
   pairs: Sequence[tuple[pathlib.Path, pathlib.Path]],
   work: Callable[[pathlib.Path, pathlib.Path], float],
   label: str,
+  overwrite: bool,
 ) -> Summary:
   """Works on every file; one that cannot be used does not stop the others."""
   audio_sec, num_bytes, failures = 0.0, 0, []
@@ -194,14 +204,13 @@ def _each(
   bar = tqdm.tqdm(pairs, desc=label, unit="file", disable=len(pairs) == 1)
   for source, out in bar:
     try:
-      _make_folder(out.parent)
-      audio_sec += work(source, out)
+      audio_sec += _do(work, source, out, overwrite)
       num_bytes += out.stat().st_size
     except UserError as error:
       if len(pairs) == 1:
         raise
       failures.append(str(error))
-      bar.write(f"ns-jax: {error}")
+      bar.write(f"ns-jax: {error}", file=sys.stderr)
   if len(failures) == len(pairs):
     raise UserError(f"none of the {len(pairs)} files could be used")
   return Summary(
@@ -213,8 +222,27 @@ def _each(
   )
 
 
-def _make_folder(folder: pathlib.Path) -> None:
+def _do(
+  work: Callable[[pathlib.Path, pathlib.Path], float],
+  source: pathlib.Path,
+  out: pathlib.Path,
+  overwrite: bool,
+) -> float:
+  """Works on one file; what the system says against it is a UserError."""
   try:
-    folder.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(out):
+      _check_target(source, out, overwrite)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return work(source, out)
   except OSError as error:
-    raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
+    raise UserError(f"{out}: cannot be written ({error.strerror})") from error
+
+
+def _check_target(
+  source: pathlib.Path, out: pathlib.Path, overwrite: bool
+) -> None:
+  """Nothing is lost unless that was asked for, and a source never."""
+  if out.exists() and source.exists() and out.samefile(source):
+    raise UserError(f"{out}: is the source itself; choose another name")
+  if not overwrite:
+    raise UserError(f"{out}: is there already; add --overwrite to replace it")

@@ -14,7 +14,7 @@ import numpy as np
 
 from data_pipelines import builder, records, statistics
 from data_pipelines.statistics import Statistics
-from ns_jax import audio, figures
+from ns_jax import audio, figures, files
 from ns_jax.apps import preparing
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import mel
@@ -58,9 +58,8 @@ def inspect(
   page = _page(records_dir, facts, counted, reasons)
   try:
     out.mkdir(parents=True, exist_ok=True)
-    unfinished = out / f"{PAGE}.part"
-    unfinished.write_text(page, encoding="utf-8", errors="backslashreplace")
-    unfinished.replace(out / PAGE)
+    with files.appearing(out / PAGE) as file:
+      file.write(page.encode(errors="backslashreplace"))
   except OSError as error:
     raise UserError(f"{out}: cannot be written ({error.strerror})") from error
   return out / PAGE

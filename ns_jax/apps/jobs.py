@@ -185,7 +185,9 @@ def _config_of_codec(config: Any, run_dir: pathlib.Path) -> Any:
   """The config of the given codec; once a run has one, always the same."""
   is_shipped = config.frozen.codec == checks.SHIPPED
   if is_shipped and (run_dir / workdir.CONFIG_FILE).exists():
-    return workdir.read_config(run_dir).codec
+    saved = workdir.read_config(run_dir)
+    if "codec" in saved:
+      return saved.codec
   return workdir.read_config(_codec_dir(config, run_dir))
 
 

@@ -16,6 +16,7 @@ import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
+from ns_jax import files
 from ns_jax.errors import UserError
 from ns_jax.training import workdir
 
@@ -46,23 +47,42 @@ def write(
     card: Markdown.
 
   Raises:
-    UserError: a weight is too large for half precision, or not finite.
+    UserError: a weight is too large for half precision, or not finite; or the
+      folder holds something else, or cannot be written.
   """
+  _check_free(folder)
   tensors = {}
   for name, array in traverse_util.flatten_dict(dict(arrays), sep="/").items():
     half = np.asarray(array).astype(np.float16)
     if not np.isfinite(half).all():
       raise UserError(f"{name}: does not fit in half precision")
     tensors[name] = np.ascontiguousarray(half)
-  folder.mkdir(parents=True, exist_ok=True)
-  workdir.write_json(folder / workdir.CONFIG_FILE, config.to_dict())
-  (folder / CARD_FILE).write_text(card, encoding="utf-8")
-  unfinished = folder / f"{WEIGHTS_FILE}.part"
-  safetensors.numpy.save_file(
-    tensors, unfinished, metadata={"format": "ns_jax", "step": str(step)}
-  )
-  unfinished.chmod(0o644)  # it would be for its owner alone
-  unfinished.rename(folder / WEIGHTS_FILE)
+  facts = {"format": "ns_jax", "step": str(step)}
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    workdir.write_json(folder / workdir.CONFIG_FILE, config.to_dict())
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    with files.appearing(folder / WEIGHTS_FILE) as file:
+      file.write(safetensors.numpy.save(tensors, metadata=facts))
+  except OSError as error:
+    raise UserError(
+      f"{folder}: cannot be written ({error.strerror})"
+    ) from error
+
+
+def _check_free(folder: pathlib.Path) -> None:
+  """A bundle replaces a bundle, or goes to an empty folder."""
+  if folder.exists() and not folder.is_dir():
+    raise UserError(f"{folder}: is a file; give the name of a folder")
+  own = {workdir.CONFIG_FILE, CARD_FILE}  # of an export killed right here
+  if (
+    folder.exists()
+    and not is_bundle(folder)
+    and {child.name for child in folder.iterdir()} - own
+  ):
+    raise UserError(
+      f"{folder}: is not empty and holds no bundle; give another folder"
+    )
 
 
 def read(

@@ -15,6 +15,7 @@ before its checksum fits, and no more than a block is ever in memory.
 
 import dataclasses
 import pathlib
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -93,6 +94,8 @@ class Reader:
     """
     self._path = path
     try:
+      if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
+        raise UserError(f"{path}: is no plain file; give a file of codes")
       self._file = pathlib.Path(path).open("rb")
     except OSError as error:
       raise UserError(f"{path}: cannot be read ({error.strerror})") from error

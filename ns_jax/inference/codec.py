@@ -21,6 +21,9 @@ from ns_jax.nn import streaming
 from ns_jax.stages import codec as codec_stage
 
 _PARTS = ("encoder", "decoder", "quantizer")
+_MISFIT = "the weights of this codec do not fit its config"
+# What Python says of a config or weights that lack parts or hold strange ones.
+_MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _BLOCK_FRAMES = 160  # waves are padded to multiples, so few shapes compile
 
 
@@ -51,6 +54,8 @@ class SpeechCodec:
     self.module = codec_stage.make_codec(config)
     self._encode = jax.jit(functools.partial(_encode, self.module))
     self._decode = jax.jit(functools.partial(_decode, self.module))
+    self._sum_codes = jax.jit(quantizer.decode_codes)
+    self._beginnings: dict[tuple[str, int], Any] = {}
 
   @classmethod
   def load(cls, path: str | pathlib.Path = "") -> "SpeechCodec":
@@ -64,51 +69,47 @@ class SpeechCodec:
     if "codec" in weights.frozen:
       frozen = weights.frozen["codec"]
       return cls(config.codec, frozen, frozen["codes"])
-    if config.stage != "codec":
-      raise UserError(f"a run of the stage {config.stage} holds no codec")
-    codec = cls(
-      config,
-      weights.params["gen"],
-      weights.model_state["codebook"]["embeddings"],
-    )
-    codec.check_shapes()
-    return codec
+    if config.get("stage") != "codec":
+      raise UserError(f"a run of the stage {config.get('stage')} is no codec")
+    try:
+      _check_shapes(weights)
+      codebook = weights.model_state["codebook"]["embeddings"]
+      return cls(config, weights.params["gen"], codebook)
+    except _MISFITS as error:
+      raise UserError(f"{_MISFIT} ({error})") from error
 
   def first(self, num_codebooks: int | None) -> "SpeechCodec":
-    """The same codec with its first codebooks alone; None: with all."""
-    return SpeechCodec(
-      self._config, self.params, self.embeddings[:num_codebooks]
-    )
-
-  def check_shapes(self) -> None:
-    """Checks that the weights are those of the config.
+    """The same codec with its first codebooks alone; None: with all.
 
     Raises:
-      UserError: they are not.
+      UserError: it has fewer.
     """
-    wav = jax.ShapeDtypeStruct((1, self.spec.hop_samples), jnp.float32)
-    expected = dict(
-      jax.eval_shape(self.module.init, jax.random.key(0), wav)["params"]
-    )
-    options, width = self._config.model.quantizer, self._config.model.codec
-    dim = options.code_dim or width.latent_dim
-    if options.code_dim:
-      shape = (options.num_stages, width.latent_dim, dim)
-      expected["quantizer"] = {
-        "down": jax.ShapeDtypeStruct(shape, jnp.float32),
-        "up": jax.ShapeDtypeStruct((shape[0], *shape[:0:-1]), jnp.float32),
-      }
-    books = (options.num_stages, options.codebook_size, dim)
-    fits = jax.tree.map(jnp.shape, expected) == jax.tree.map(
-      jnp.shape, self.params
-    )
-    if not fits or self.embeddings.shape != books:
-      raise UserError("the weights of this codec do not fit its config")
+    count = self.check_count(num_codebooks)
+    return SpeechCodec(self._config, self.params, self.embeddings[:count])
+
+  def check_count(self, num_codebooks: int | None) -> int:
+    """How many codebooks are meant; None: all.
+
+    Raises:
+      UserError: there are fewer.
+    """
+    count = self.num_codebooks if num_codebooks is None else num_codebooks
+    if not 1 <= count <= self.num_codebooks:
+      raise UserError(
+        f"{count} codebooks: this codec has 1 to {self.num_codebooks}"
+      )
+    return count
 
   @functools.cached_property
   def codec_id(self) -> str:
-    """Twelve hexadecimal digits that name these weights."""
-    return restore.digest((self.params, self.embeddings))
+    """Twelve hexadecimal digits that name these weights.
+
+    In half precision, so that a run and a bundle made of it are one codec.
+    """
+    weights = (self.params, self.embeddings)
+    return restore.digest(
+      jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), weights)
+    )
 
   @property
   def num_codebooks(self) -> int:
@@ -159,8 +160,10 @@ class SpeechCodec:
 
   def latents(self, codes: np.ndarray) -> np.ndarray:
     """What codes [B, T, q] stand for, q <= Q; [B, T, D] float32."""
+    frames = codes.shape[1]
+    padded = np.pad(codes, ((0, 0), (0, -frames % _BLOCK_FRAMES), (0, 0)))
     vectors = self.vectors[: codes.shape[-1]]
-    return np.asarray(quantizer.decode_codes(vectors, jnp.asarray(codes)))
+    return np.asarray(self._sum_codes(vectors, padded))[:, :frames]
 
   def decode(self, latents: np.ndarray) -> np.ndarray:
     """Decodes latents [B, T, D] to waves [B, T * hop] float32."""
@@ -177,19 +180,22 @@ class SpeechCodec:
       half: "encode" or "decode".
       block_frames: frames in every block.
     """
-    wav = np.zeros((1, self.spec.num_samples(block_frames)), np.float32)
-    latents = np.zeros((1, block_frames, self.vectors.shape[2]), np.float32)
-    x = wav if half == "encode" else latents
-    _, memory = jax.eval_shape(
-      lambda params: self.module.apply(
-        {"params": params}, x, method=half, mutable=[streaming.COLLECTION]
-      ),
-      self.params,
-    )
-    return jax.tree.map(
-      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-      memory[streaming.COLLECTION],
-    )
+    known = self._beginnings
+    if (half, block_frames) not in known:
+      wav = np.zeros((1, self.spec.num_samples(block_frames)), np.float32)
+      latents = np.zeros((1, block_frames, self.vectors.shape[2]), np.float32)
+      x = wav if half == "encode" else latents
+      _, memory = jax.eval_shape(
+        lambda params: self.module.apply(
+          {"params": params}, x, method=half, mutable=[streaming.COLLECTION]
+        ),
+        self.params,
+      )
+      known[half, block_frames] = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+        memory[streaming.COLLECTION],
+      )
+    return known[half, block_frames]
 
   def encode_block(
     self, wav: np.ndarray, past: Any, num_codebooks: int
@@ -203,7 +209,9 @@ class SpeechCodec:
     self, codes: np.ndarray, past: Any
   ) -> tuple[np.ndarray, Any]:
     """Decodes the next block [T, q] of a stream; (samples [S], new past)."""
-    wav, past = self._decode(self.params, self.latents(codes[None]), past)
+    vectors = self.vectors[: codes.shape[-1]]
+    latents = self._sum_codes(vectors, codes[None])
+    wav, past = self._decode(self.params, latents, past)
     return np.asarray(wav)[0], past
 
   def reconstruct(
@@ -212,8 +220,36 @@ class SpeechCodec:
     """Encodes and decodes one wave [S]; returns [S] float32."""
     codes, latents = self.encode(wav[None, :])
     if num_codebooks is not None:
-      latents = self.latents(codes[..., :num_codebooks])
+      latents = self.latents(codes[..., : self.check_count(num_codebooks)])
     return self.decode(latents)[0, : len(wav)]
+
+
+def _check_shapes(weights: restore.Weights) -> None:
+  """Checks that the weights of a codec are those of its config.
+
+  Raises:
+    UserError: they are not. Or another error, where a part is missing.
+  """
+  config, params = weights.config, weights.params["gen"]
+  options, width = config.model.quantizer, config.model.codec
+  layers = width.get("encoder_layers", 0) + width.get("decoder_layers", 0)
+  if layers > len(jax.tree.leaves(params)):  # building them might take days
+    raise UserError(_MISFIT)
+  wav = jax.ShapeDtypeStruct((1, config.audio.hop_samples), jnp.float32)
+  init = codec_stage.make_codec(config).init
+  expected = jax.eval_shape(init, jax.random.key(0), wav)["params"]
+  shapes = {"gen": jax.tree.map(jnp.shape, dict(expected))}
+  dim = options.code_dim or width.latent_dim
+  if options.code_dim:
+    down = (options.num_stages, width.latent_dim, dim)
+    up = (options.num_stages, dim, width.latent_dim)
+    shapes["gen"]["quantizer"] = {"down": down, "up": up}
+  books = (options.num_stages, options.codebook_size, dim)
+  shapes["codebook"] = {"embeddings": books}
+  codebook = {"embeddings": weights.model_state["codebook"]["embeddings"]}
+  found = {"gen": params, "codebook": codebook}
+  if jax.tree.map(jnp.shape, found) != shapes:
+    raise UserError(_MISFIT)
 
 
 def _encode(

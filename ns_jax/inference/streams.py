@@ -26,9 +26,12 @@ class EncoderStream:
       num_codebooks: codes in a frame, 1 to Q; None: Q.
       block_frames: encoded at a time. With one, codes come as early as they
         can, see `delay_samples`; more are faster.
+
+    Raises:
+      UserError: the codec has fewer codebooks.
     """
     self._codec = codec
-    self._num_codebooks = num_codebooks or codec.num_codebooks
+    self._num_codebooks = codec.check_count(num_codebooks)
     self._block = codec.spec.num_samples(block_frames)
     self._past = codec.beginning("encode", block_frames)
     self._pending = np.zeros(0, np.float32)
@@ -51,7 +54,7 @@ class EncoderStream:
   def finish(self) -> np.ndarray:
     """Ends the wave; returns the last codes [T, q]."""
     due = self._codec.spec.num_frames(self._num_samples) - self._num_frames
-    silence = np.zeros(self._block + self.delay_samples, np.float32)
+    silence = np.zeros(self.delay_samples, np.float32)
     return self._advance(silence)[:due]
 
   def _advance(self, wav: np.ndarray) -> np.ndarray:

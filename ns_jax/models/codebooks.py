@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ns_jax.array_types import Array
-from ns_jax.models.quantizer import Codebook, Projections, nearest
+from ns_jax.models.quantizer import Codebook, Projections, closest
 
 _LAPLACE = 1e-5  # smooths counts so that an unused code stays finite
 
@@ -112,13 +112,13 @@ def kmeans(
     start = _random_frames(residual, weights, codebook_size, stage_key)
 
     def lloyd(_: int, centres: Array) -> Array:
-      codes = nearest(residual, centres)
+      codes = closest(residual, centres, maps)
       hits, sums = _statistics(residual, codes, weights, codebook_size)
       means = sums / jnp.maximum(hits, 1.0)[:, None]
       return jnp.where((hits > 0)[:, None], means, centres)
 
     centres = jax.lax.fori_loop(0, iterations, lloyd, start)
-    codes = nearest(residual, centres)
+    codes = closest(residual, centres, maps)
     hits, _ = _statistics(residual, codes, weights, codebook_size)
     counts = jnp.maximum(hits, 1.0)
     fitted = Codebook(centres, counts, centres * counts[:, None])

@@ -153,7 +153,7 @@ class Discriminators(nn.Module):
   def __call__(self, wav: Array) -> tuple[Judgement, ...]:
     """Judges waves [B, S] in [-1, 1] by each discriminator."""
     judgements, scaled = [], wav
-    for i in range(self.num_wave_scales):
+    for i in range(self.num_wave_scales if self.wave_channels else 0):
       judge = WaveDiscriminator(
         self.wave_channels, self.wave_groups, self.dtype, name=f"wave_{i}"
       )
@@ -164,7 +164,7 @@ class Discriminators(nn.Module):
         self.stft_channels, dtype=self.dtype, name="stft"
       )
       judgements.append(judge(wav))
-    for i, window in enumerate(self.band_windows):
+    for i, window in enumerate(self.band_windows if self.band_channels else ()):
       judge = BandDiscriminator(
         self.band_channels, window, self.dtype, name=f"bands_{i}"
       )

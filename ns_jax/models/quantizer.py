@@ -53,8 +53,9 @@ def quantize(
 
   The gradient of `latents` to `h` is the identity; that of stage j's error is
   2 (r_j - q_j) / D whatever the number of stages. With projections, stage j
-  sees the residual's projection, and gradients pass through both of its maps,
-  as if its vector were what it stands for.
+  sees the residual's projection, compares directions alone (DAC's L2-normalised
+  codes), and gradients pass through both of its maps, as if its vector were
+  what it stands for.
 
   Args:
     codebook: Q stages; of the projections' width where there are some.
@@ -72,7 +73,7 @@ def quantize(
     index, embeddings, maps = inputs
     residual = h - total
     x = residual if maps is None else residual @ maps.down
-    codes = nearest(jax.lax.stop_gradient(x), embeddings)
+    codes = closest(jax.lax.stop_gradient(x), embeddings, maps)
     vectors = jax.lax.stop_gradient(embeddings)[codes]
     used = (index < num_stages)[:, None, None]
     errors = jnp.mean((x - vectors) ** 2 * used, axis=-1)
@@ -174,6 +175,19 @@ def perplexity(codes: Array, frame_mask: Array, codebook_size: int) -> Array:
   )
   shares = hits / jnp.maximum(hits.sum(-1, keepdims=True), 1.0)
   return jnp.exp(-jnp.sum(jax.scipy.special.xlogy(shares, shares), axis=-1))
+
+
+def closest(x: Array, embeddings: Array, maps: Projections | None) -> Array:
+  """Codes [...] of x [..., d] in a stage: by distance; with maps, by angle."""
+  if maps is None:
+    return nearest(x, embeddings)
+  return nearest(_unit(x), _unit(embeddings))
+
+
+def _unit(x: Array) -> Array:
+  """Vectors [..., d] scaled to length 1; those of length 0 stay."""
+  squares = jnp.sum(x**2, axis=-1, keepdims=True)
+  return x * jax.lax.rsqrt(jnp.maximum(squares, 1e-12))
 
 
 def nearest(x: Array, embeddings: Array) -> Array:

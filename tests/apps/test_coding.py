@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
+from ns_jax import audio
 from ns_jax.apps import cli
 from ns_jax.inference import code_files
 from tests import codecs
@@ -68,6 +69,8 @@ def test_long_files_equal_the_whole(run, tmp_path):
   with code_files.Reader(codes) as reader:
     stored = np.concatenate(list(reader.blocks()))
   codec = codecs.codec()
+  read = audio.read_audio(wav, codec.spec)
+  np.testing.assert_array_equal(stored, codec.encode(read[None])[0][0])
   whole = codec.decode(codec.latents(stored[None]))[0, : len(samples)]
   np.testing.assert_allclose(samples, np.clip(whole, -1, 1), atol=1e-3)
 
@@ -87,6 +90,42 @@ def test_many_files_and_folders(run, tmp_path):
   assert written == ["alone.nsc", *(f"deep/{i}.nsc" for i in range(3))]
   assert run("decode", out, back).exit_code == 0
   assert len(list(back.rglob("*.wav"))) == 4
+
+
+def test_nothing_is_lost_unasked(run, tmp_path):
+  wav = _speech(tmp_path / "a.wav", 0.1)
+  content = wav.read_bytes()
+  assert run("encode", wav, tmp_path / "a.nsc").exit_code == 0
+  result = run("decode", tmp_path / "a.nsc", wav)
+  assert result.exit_code == 2 and "add --overwrite" in result.output
+  assert run("encode", tmp_path, tmp_path / "b").exit_code == 0
+  result = run("decode", tmp_path / "b", tmp_path)
+  assert result.exit_code == 2, result.output
+  assert wav.read_bytes() == content
+  result = run("decode", tmp_path / "a.nsc", wav, "--overwrite")
+  assert result.exit_code == 0 and wav.read_bytes() != content
+  wav.rename(tmp_path / "c.nsc")
+  itself = run("encode", tmp_path / "c.nsc", tmp_path / "c.nsc", "--overwrite")
+  assert itself.exit_code == 2 and "is the source itself" in itself.output
+
+
+def test_one_strange_file_does_not_stop_the_others(run, tmp_path):
+  strange = os.fsencode(tmp_path) + b"/strange\xff.wav"
+  _speech(tmp_path / "in" / "a.wav", 0.1).rename(os.fsdecode(strange))
+  _speech(tmp_path / "in" / "z.wav", 0.1)
+  (tmp_path / "out").mkdir()
+  (tmp_path / "out" / "in").write_text("a file where a folder must be")
+  _speech(tmp_path / "more" / "in" / "b.wav", 0.1)
+  os.mkfifo(tmp_path / "in" / "pipe.wav")
+  sources = tmp_path / "in", tmp_path / "more", os.fsdecode(strange)
+  result = run("encode", *sources, tmp_path / "out")
+  assert result.exit_code == cli.SOME_REJECTED, result.output
+  assert "2 file(s)" in result.output and "cannot be written" in result.output
+  assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [
+    b"in",
+    b"strange\xff.nsc",
+    b"z.nsc",
+  ]
 
 
 def test_mistakes_get_one_clear_line(run, tmp_path):

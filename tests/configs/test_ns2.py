@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Presets of the NaturalSpeech 2 config and the sizes they give."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from configs import ns2 as ns2_config
 from ns_jax import stages
@@ -79,6 +82,32 @@ def test_every_preset_builds_a_stage(preset):
   assert stage.name == "ns2"
   assert config.codec.preset == config.preset == preset
   assert config.prompt.rest_frames <= config.data.max_frames
+
+
+@pytest.mark.parametrize("preset", ns2_config.PRESETS)
+def test_every_field_can_be_set_on_the_command_line(preset):
+  """A field of None needs a type that says how its flag is read."""
+  config = ns2_config.get_config(preset)
+  types = {
+    path: _section(config, path).get_type(path[-1]) for path in _fields(config)
+  }
+  assert types[("codec", "model", "quantizer", "code_dim")] is int
+  assert not [path for path, of in types.items() if of is type(None)]
+
+
+def _fields(section):
+  """Paths of all fields of a config."""
+  for name, value in section.items():
+    if isinstance(value, ConfigDict):
+      yield from ((name, *path) for path in _fields(value))
+    else:
+      yield (name,)
+
+
+def _section(config, path):
+  return functools.reduce(
+    lambda section, name: section[name], path[:-1], config
+  )
 
 
 def test_unknown_preset_lists_the_known_ones():

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes into a bundle comes out of it; anything else is one clear line."""
 
+import dataclasses
+import functools
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -81,12 +84,66 @@ def test_damaged_files_are_refused(folder, tmp_path):
     SpeechCodec.load(copy)
 
 
+@pytest.mark.parametrize(
+  "change",
+  [
+    {"stage": 5},
+    {"audio": {"sample_rate_hz": 16_000, "hop_samples": 0, "num_mels": 80}},
+    {"audio": {"rate": 16_000}},
+    {"dtype": "float31"},
+    {"model": {}},
+    {"model.codec.encoder_layers": 100_000},
+    {"model.codec.activation": "tanhh"},
+    {"model.codec.colour": "red"},
+    {"model.quantizer.code_dim": -1},
+  ],
+)
+def test_strange_configs_are_refused(folder, tmp_path, change):
+  copy = tmp_path / "copy"
+  shutil.copytree(folder, copy)
+  config = json.loads((copy / "config.json").read_text())
+  for path, value in change.items():
+    *sections, name = path.split(".")
+    functools.reduce(dict.__getitem__, sections, config)[name] = value
+  (copy / "config.json").write_text(json.dumps(config))
+  with pytest.raises(UserError):
+    SpeechCodec.load(copy)
+
+
+def test_a_run_and_its_bundle_are_one_codec(tmp_path):
+  """Whatever half precision rounds away."""
+  weights = codecs.weights()
+  weights = dataclasses.replace(
+    weights,
+    params=jax.tree.map(lambda x: x * np.float32(1.0001), weights.params),
+  )
+  restore.export_codec(weights, tmp_path / "bundle", codecs.CARD)
+  ours, theirs = SpeechCodec.of(weights), SpeechCodec.load(tmp_path / "bundle")
+  assert ours.codec_id == theirs.codec_id
+  assert codecs.codec(seed=1).codec_id != ours.codec_id
+
+
+def test_a_bundle_replaces_nothing_but_a_bundle(folder, tmp_path):
+  with pytest.raises(UserError, match="is a file"):
+    codecs.bundle(folder / "config.json")
+  run = tmp_path / "run"
+  (run / "checkpoints").mkdir(parents=True)
+  (run / "config.json").write_text("of a run")
+  with pytest.raises(UserError, match="not empty and holds no bundle"):
+    codecs.bundle(run)
+  assert (run / "config.json").read_text() == "of a run"
+  copy = tmp_path / "copy"
+  shutil.copytree(folder, copy)
+  codecs.bundle(copy, seed=1)
+  assert SpeechCodec.load(copy).codec_id == codecs.codec(seed=1).codec_id
+
+
 def test_only_codecs_are_codecs(folder, tmp_path):
   copy = tmp_path / "copy"
   shutil.copytree(folder, copy)
   config = json.loads((copy / "config.json").read_text())
   (copy / "config.json").write_text(json.dumps({**config, "stage": "aligner"}))
-  with pytest.raises(UserError, match="holds no codec"):
+  with pytest.raises(UserError, match="is no codec"):
     SpeechCodec.load(copy)
   with pytest.raises(UserError, match="cannot be exported"):
     restore.export_codec(restore.restore(copy), tmp_path / "out", "")

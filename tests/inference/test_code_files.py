@@ -113,5 +113,5 @@ def test_other_files_and_versions_are_named(tmp_path):
     _read(path)
   with pytest.raises(UserError, match="cannot be read"):
     _read(tmp_path / "missing.nsc")
-  with pytest.raises(UserError, match="cannot be read"):
+  with pytest.raises(UserError, match="no plain file"):
     _read(tmp_path)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A wave in pieces of any size gives what it gives whole."""
 
+import jax
 import numpy as np
 import pytest
 
+from ns_jax.errors import UserError
 from ns_jax.inference import streams
 from tests import codecs
 
@@ -58,6 +60,30 @@ def test_fewer_codebooks_are_the_first(codec):
     codec.decode(codec.latents(fewer[None]))[0, :900],
     atol=1e-5,
   )
+
+
+def test_another_wave_compiles_nothing(codec):
+  def there_and_back():
+    encoder = streams.EncoderStream(codec, block_frames=2)
+    decoder = streams.DecoderStream(codec, block_frames=2)
+    for _ in range(3):
+      decoder.push(encoder.push(np.zeros(700, np.float32)))
+    decoder.push(encoder.finish())
+    decoder.finish()
+
+  there_and_back()
+  compiled = []
+  jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: compiled.append("compile" in event)
+  )
+  there_and_back()
+  assert not any(compiled)
+
+
+def test_only_codebooks_that_exist_are_used(codec):
+  for count in (0, 5, -1):
+    with pytest.raises(UserError, match="has 1 to 4"):
+      streams.EncoderStream(codec, num_codebooks=count)
 
 
 def test_nothing_gives_nothing(codec):

@@ -58,10 +58,12 @@ def test_scales_halve_the_rate_and_judges_differ():
 
 
 def test_kinds_without_channels_are_left_out():
-  module = TINY.clone(stft_channels=0, num_wave_scales=0)
+  module = TINY.clone(stft_channels=0, wave_channels=(), wave_groups=())
   params, judgements = _shapes(module, 4_000)
   assert set(params) == {"bands_0"}
   assert len(judgements) == 1
+  params, _ = _shapes(TINY.clone(band_channels=0), 4_000)
+  assert "bands_0" not in params
 
 
 def test_bands_cover_all_bins_and_do_not_overlap():
