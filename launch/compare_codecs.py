@@ -47,7 +47,7 @@ def main() -> None:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument("records", help="folder that `ns-jax prepare` made")
-  parser.add_argument("--codec", default="", help="default: the shipped one")
+  parser.add_argument("--codec", default="shipped", help="bundle or workdir")
   parser.add_argument("--out", required=True, type=pathlib.Path)
   parser.add_argument("--split", default="test")
   parser.add_argument("--clips", type=int, default=40)

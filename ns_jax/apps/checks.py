@@ -15,7 +15,7 @@ from ns_jax.models.ns2_sampling import SampleOptions
 
 DTYPES = ("float32", "bfloat16")
 DEMO = "demo"  # config.data.corpus that is built in
-SHIPPED, TRAIN = "shipped", "train"  # config.frozen.codec that is no folder
+TRAIN = "train"  # config.frozen.codec where the run trains one itself
 
 
 def stands_on_given_codec(config: Any) -> bool:

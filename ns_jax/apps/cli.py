@@ -59,7 +59,7 @@ def cli() -> None:
   "--aligner", default="", help="Workdir of a trained aligner to use instead."
 )
 @click.option(
-  "--codec", default="", help="Bundle or workdir of a codec: add its codes."
+  "--codec", default="", help="Add codes: of a bundle, a workdir, or 'shipped'."
 )
 @click.option(
   "--sup-phonemes",
@@ -181,9 +181,10 @@ def inspect(records: pathlib.Path, out: pathlib.Path | None) -> None:
 
 _CODEC = click.option(
   "--codec",
-  default="",
+  default="shipped",
+  show_default=True,
   metavar="FOLDER",
-  help="Bundle or workdir of a codec, instead of the one that comes along.",
+  help="Bundle or workdir of a codec; 'shipped' comes along.",
 )
 _OVERWRITE = click.option(
   "--overwrite", is_flag=True, help="Replace files that are there already."

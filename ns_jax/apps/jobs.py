@@ -183,7 +183,7 @@ def _weights(config: Any, run_dir: pathlib.Path) -> Weights:
 
 def _config_of_codec(config: Any, run_dir: pathlib.Path) -> Any:
   """The config of the given codec; once a run has one, always the same."""
-  is_shipped = config.frozen.codec == checks.SHIPPED
+  is_shipped = config.frozen.codec == restore.SHIPPED
   if is_shipped and (run_dir / workdir.CONFIG_FILE).exists():
     saved = workdir.read_config(run_dir)
     if "codec" in saved:
@@ -194,11 +194,9 @@ def _config_of_codec(config: Any, run_dir: pathlib.Path) -> Any:
 def _codec_dir(config: Any, run_dir: pathlib.Path) -> pathlib.Path:
   """The workdir or bundle of the codec this run stands on."""
   name = config.frozen.codec
-  if name == checks.SHIPPED:
-    return restore.SHIPPED_CODEC
   if name == checks.TRAIN:
     return run_dir / "codec"
-  return pathlib.Path(name).expanduser().absolute()
+  return restore.weights_folder(name)
 
 
 def _codec(
@@ -208,7 +206,7 @@ def _codec(
   name, count = config.frozen.codec, config.frozen.num_codebooks
   if checkpoint.exists(run_dir):
     codec = SpeechCodec.of(restore.restore(run_dir))
-    if name in (checks.SHIPPED, checks.TRAIN):
+    if name in (restore.SHIPPED, checks.TRAIN):
       return codec
     if SpeechCodec.load(name).first(count).codec_id != codec.codec_id:
       raise UserError(

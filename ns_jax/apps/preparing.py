@@ -26,6 +26,7 @@ from ns_jax.apps import jobs
 from ns_jax.apps.checks import DEMO
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
+from ns_jax.inference import restore
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.text.frontend import Frontend
@@ -54,7 +55,7 @@ class Request:
   evaluation_set: str = ""
   align: bool = True
   aligner: str = ""  # workdir of a trained one; "": train one on the corpus
-  codec: str = ""  # workdir of a trained one; "": no codes
+  codec: str = ""  # bundle, workdir or "shipped"; "": no codes
   sup_phonemes: str = ""  # a text file, or RECORDS; "": none
   beam_options: tuple[str, ...] = ()  # "": all cores
 
@@ -101,7 +102,7 @@ def _check(request: Request, spec: AudioSpec) -> None:
     path = getattr(request, stage)
     if not path:
       continue
-    config = workdir.read_config(pathlib.Path(path).expanduser())
+    config = workdir.read_config(restore.weights_folder(path))
     if config.stage != stage:
       raise UserError(f"{path}: is a run of {config.stage}, not of {stage}")
     if AudioSpec(**config.audio).grid != spec.grid:

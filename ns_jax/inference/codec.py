@@ -58,9 +58,9 @@ class SpeechCodec:
     self._beginnings: dict[tuple[str, int], Any] = {}
 
   @classmethod
-  def load(cls, path: str | pathlib.Path = "") -> "SpeechCodec":
-    """Reads the codec of a bundle or a run; "": the one that comes along."""
-    return cls.of(restore.restore(path or restore.SHIPPED_CODEC))
+  def load(cls, path: str | pathlib.Path = restore.SHIPPED) -> "SpeechCodec":
+    """Reads the codec of a bundle or a run, or the one that comes along."""
+    return cls.of(restore.restore(restore.weights_folder(path)))
 
   @classmethod
   def of(cls, weights: restore.Weights) -> "SpeechCodec":

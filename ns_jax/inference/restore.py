@@ -15,7 +15,8 @@ from ns_jax.errors import UserError
 from ns_jax.inference import bundle
 from ns_jax.training import checkpoint, workdir
 
-# The codec that comes along.
+# The codec that comes along: its name, and where it is.
+SHIPPED = "shipped"
 SHIPPED_CODEC = pathlib.Path(__file__).parents[1] / "bundles" / "codec"
 
 
@@ -28,6 +29,13 @@ class Weights:
   params: dict[str, Params]  # player -> moving average where there is one
   model_state: dict[str, Any]
   frozen: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def weights_folder(name: str | pathlib.Path) -> pathlib.Path:
+  """Where a bundle or workdir is; "shipped": the codec that comes along."""
+  if name == SHIPPED:
+    return SHIPPED_CODEC
+  return pathlib.Path(name).expanduser().absolute()
 
 
 def digest(arrays: Any) -> str:
