@@ -81,7 +81,10 @@ setuptools.setup(
     *setuptools.find_packages(include=["ns_jax*", "data_pipelines*"]),
     "configs",
   ],
-  package_data={"data_pipelines.corpora": ["*.txt"]},
+  package_data={
+    "data_pipelines.corpora": ["*.txt"],
+    "ns_jax": ["bundles/*/*"],
+  },
   install_requires=CORE + TENSORFLOW,
   extras_require=EXTRAS,
   entry_points={"console_scripts": ["ns-jax = ns_jax.apps.cli:main"]},

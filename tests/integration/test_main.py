@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from ns_jax.inference.restore import SHIPPED_CODEC
+
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -185,6 +187,19 @@ def test_two_processes_learn_what_one_does(trained, tmp_path):
       np.testing.assert_allclose(
         of_both[name], value, rtol=1e-3, atol=1e-4, err_msg=name
       )
+
+
+def test_the_codec_that_comes_along_needs_no_training(trained, tmp_path):
+  workdir = tmp_path / "run"
+  flags = (data_flags(trained[1]), f"--workdir={workdir}")
+  shipped = "--config.frozen.codec=shipped"
+  result = run(*flags, shipped, "--config.eval.evaluators=('losses',)")
+  assert result.returncode == 0, result.stderr[-3000:]
+  assert metrics(workdir)
+  assert not (workdir / "codec").exists()
+  ours = json.loads((workdir / "config.json").read_text())["codec"]
+  theirs = json.loads((SHIPPED_CODEC / "config.json").read_text())
+  assert ours["model"] == theirs["model"]
 
 
 def test_speaks(trained, prompt, tmp_path):
