@@ -7,7 +7,7 @@ preset   hardware          time        result
 (none)   2 CPU cores       6 min       built-in demo: 5.9 dB log-mel distance on
                                        unseen speakers; whispery
 :tiny    2 CPU cores       1 min       for tests only
-:small   4 CPU cores       3 hours     8 M parameters; 6.4 hours of real speech:
+:small   4 CPU cores       2.5 hours   8 M parameters; 6.4 hours of real speech:
                                        PESQ 2.4 at 6.4 kbit/s, 3.1 at 12.8
 :paper   8 x 16 GB GPU     weeks       sizes of NaturalSpeech 2, Sec. 3.1 and A;
                                        not trained yet

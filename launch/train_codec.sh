@@ -10,9 +10,9 @@
 # stays as it is: bring its figures up to date by hand, from WORK/compared.
 # Stopped in any way, the same command goes on.
 set -euo pipefail
+speech=$(realpath "$1")
+work=$(realpath -m "$2")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-speech=$1
-work=$2
 
 rejected=3 # exit status where some clips could not be used
 ns-jax prepare "$speech" --out="$work/records" --pitch=dio --no-align \
