@@ -63,6 +63,11 @@ NAME = "params/gen/encoder/trunk/stem/kernel"
     (lambda t: t.update({NAME: t[NAME].astype(np.int8)}), "no finite weights"),
     (lambda t: t.update({NAME: t[NAME][..., :-1].copy()}), "do not fit"),
     (lambda t: t.pop(NAME), "do not fit"),
+    (lambda t: t.update({f"{NAME}/more": t[NAME]}), "other weights"),
+    (lambda t: t.update(more=t[NAME]), "other weights"),
+    (lambda t: t.update(params=t[NAME]), "other weights"),
+    (lambda t: t.update({"params/gen/more": t[NAME]}), "do not fit"),
+    (lambda t: t.pop("model_state/codebook/embeddings"), "other weights"),
   ],
 )
 def test_wrong_weights_are_refused(folder, tmp_path, change, message):
