@@ -4,9 +4,9 @@
   python -m ns_jax.main --config=configs/ns2.py
 
 preset   hardware           time     result
-(none)   2 CPU cores        15 min   built-in demo: on unseen voices 9.3 dB
+(none)   2 CPU cores        15 min   built-in demo: on unseen voices 9.0 dB
                                      log-mel distance with the right prompt,
-                                     10.7 dB with another's
+                                     10.6 dB with another's
 :tiny    2 CPU cores        1 min    for tests only
 :small   one 24 GB GPU      days     about 50 M parameters; not trained yet
 :paper   16 x 32 GB GPU     weeks    sizes of NaturalSpeech 2, Table 8; not
@@ -81,7 +81,7 @@ def get_config(preset: str = "") -> ConfigDict:
       remat=False,
     ),
     schedule=dict(beta_0=0.05, beta_1=20.0),
-    prediction="velocity",
+    prediction="data",
   )
   config.prompt = dict(
     min_sec=1.0,
@@ -133,7 +133,7 @@ def get_config(preset: str = "") -> ConfigDict:
   )
   # After so short a training much of the noise of the start would be left.
   config.sample = dict(
-    solver="euler", steps=150, temperature=16.0, guidance=0.0
+    solver="euler", steps=150, temperature=4.0, guidance=0.0
   )
   # What TensorBoard hears during training.
   config.preview = config["sample"].to_dict() | dict(
