@@ -4,10 +4,11 @@
   python -m ns_jax.main --config=configs/ns2.py
 
 preset   hardware           time     result
-(none)   2 CPU cores        15 min   built-in demo: on unseen voices 9.0 dB
+(none)   2 CPU cores        15 min   built-in demo: on unseen voices 9.2 dB
                                      log-mel distance with the right prompt,
-                                     10.6 dB with another's
+                                     10.9 dB with another's
 :tiny    2 CPU cores        1 min    for tests only
+:mini    4 CPU cores        a day    10 M parameters, real speech
 :small   one 24 GB GPU      days     about 50 M parameters; not trained yet
 :paper   16 x 32 GB GPU     weeks    sizes of NaturalSpeech 2, Table 8; not
                                      trained yet
@@ -23,7 +24,7 @@ from configs.common import base_config
 def get_config(preset: str = "") -> ConfigDict:
   """Returns the stage's config; `preset` is what follows the colon."""
   config = base_config("ns2", preset, PRESETS)
-  config.codec = codec.get_config(preset)
+  config.codec = codec.get_config("small" if preset == "mini" else preset)
   config.frozen = dict(
     codec="shipped",  # or a bundle or workdir; or "train": config.codec
     num_codebooks=FieldReference(8),  # the first of the codec's; None: all
@@ -68,7 +69,7 @@ def get_config(preset: str = "") -> ConfigDict:
     prompt_encoder=transformer | dict(num_layers=2),
     duration_predictor=predictor,
     pitch_predictor=predictor | dict(kernel_size=5),
-    pitch_embedding=dict(num_bins=128, embedding_std=1.0),
+    pitch_embedding=dict(num_bins=128, embedding_std=1.0, hears_phase=True),
     denoiser=dict(
       dim=128,
       num_layers=9,
@@ -80,7 +81,7 @@ def get_config(preset: str = "") -> ConfigDict:
       dropout_rate=0.0,
       remat=False,
     ),
-    schedule=dict(beta_0=0.05, beta_1=20.0),
+    schedule=dict(name="vp", beta_0=0.05, beta_1=20.0),
     prediction="data",
   )
   config.prompt = dict(
@@ -132,9 +133,7 @@ def get_config(preset: str = "") -> ConfigDict:
     evaluators=("losses", "reconstruction", "synthesis"),
   )
   # After so short a training much of the noise of the start would be left.
-  config.sample = dict(
-    solver="euler", steps=150, temperature=4.0, guidance=0.0
-  )
+  config.sample = dict(solver="euler", steps=150, temperature=4.0, guidance=0.0)
   # What TensorBoard hears during training.
   config.preview = config["sample"].to_dict() | dict(
     solver="dpmpp_2m", steps=12
@@ -162,6 +161,36 @@ def _tiny(config: ConfigDict) -> None:
   config.eval.update(batch_size=4, num_batches=1, num_clips=2)
   config.sample.steps = 4
   config.preview.steps = 4
+
+
+def _mini(config: ConfigDict) -> None:
+  config.ema_decay = 0.999
+  config.data.update(
+    max_frames=400, max_phonemes=80, corpus="records", reader="array_record"
+  )
+  config.prompt.update(max_sec=2.5, rest_frames=200)
+  config.loss.update(duration=0.3, pitch=0.3, voiced=0.3)
+  config.model.dim = 160
+  config.model.phoneme_encoder.update(
+    num_layers=4, num_heads=4, filter_size=640, kernel_size=3
+  )
+  config.model.prompt_encoder.update(
+    num_heads=4, filter_size=320, kernel_size=3
+  )
+  for name in ("duration_predictor", "pitch_predictor"):
+    config.model[name].update(num_layers=4, num_heads=4)
+  config.model.denoiser.update(
+    dim=192, num_layers=12, num_heads=4, num_queries=16
+  )
+  config.optim.update(
+    peak_lr=1.5e-3, schedule="inverse_sqrt", warmup_steps=1_000
+  )
+  config.train.update(
+    num_steps=60_000, log_every=50, eval_every=1_000, save_every=500, keep=3
+  )
+  config.eval.update(num_batches=4, num_clips=50)
+  for section in (config.sample, config.preview):
+    section.temperature = 1.44  # 1.2 squared
 
 
 def _full_size(config: ConfigDict) -> None:
@@ -217,6 +246,7 @@ def _full_size(config: ConfigDict) -> None:
 
 def _paper(config: ConfigDict) -> None:
   _full_size(config)
+  config.model.pitch_embedding.hears_phase = False
   config.frozen.update(codec="train", num_codebooks=None)
 
 
@@ -238,4 +268,10 @@ def _small(config: ConfigDict) -> None:
   config.train.update(num_steps=200_000, batch_size=32)
 
 
-PRESETS = {"": _demo, "tiny": _tiny, "small": _small, "paper": _paper}
+PRESETS = {
+  "": _demo,
+  "tiny": _tiny,
+  "mini": _mini,
+  "small": _small,
+  "paper": _paper,
+}

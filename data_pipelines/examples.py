@@ -104,7 +104,8 @@ def utterance(
   Args:
     record: with phonemes, durations and `features`.
     rng: places the window.
-    features: which of f0, codes and wav to return; other names are ignored.
+    features: which of f0, f0_phase, codes and wav to return; other names are
+      ignored.
     max_frames: T.
     max_phonemes: N.
     spec: gives the hop.
@@ -112,8 +113,9 @@ def utterance(
   Returns:
     phonemes, durations: [N] int32, 0 after num_phonemes; frames.
     num_phonemes, num_frames: [] int32.
-    f0: [T] float32, Hz. codes: [T, Q] int32. wav: [T * hop] float32 with
-    num_samples: [] int32. Each only if in `features`; 0 after the end.
+    f0, f0_phase: [T] float32, Hz and radians. codes: [T, Q] int32.
+    wav: [T * hop] float32 with num_samples: [] int32. Each only if in
+    `features`; 0 after the end.
   """
   first, last = _window(record, rng, max_frames, max_phonemes)
   # A single symbol, a long pause perhaps, may be longer than the window.
@@ -140,8 +142,8 @@ def whole(
   Args:
     record: with phonemes, word_starts, wav and `features`.
     rng: not used.
-    features: which of durations, f0, codes and wav to return; other names are
-      ignored.
+    features: which of durations, f0, f0_phase, codes and wav to return; other
+      names are ignored.
     max_frames: T.
     max_phonemes: N.
     spec: gives the hop.
@@ -193,8 +195,9 @@ def _cut(
     "num_phonemes": np.array(phonemes.stop - phonemes.start, np.int32),
     "num_frames": np.array(frames.stop - frames.start, np.int32),
   }
-  if "f0" in features:
-    example["f0"] = _pad(record["f0"][frames], max_frames)
+  for name in ("f0", "f0_phase"):
+    if name in features:
+      example[name] = _pad(record[name][frames], max_frames)
   if "codes" in features:
     codes = record["codes"][frames].astype(np.int32)
     example["codes"] = _pad(codes, max_frames)

@@ -38,6 +38,7 @@ FEATURES = (
   FeatureSpec("word_starts", "uint8", "N", "", "1: a word begins", _CORPUS),
   FeatureSpec("durations", "int32", "N", "frames", "sum is T", _DURATIONS),
   FeatureSpec("f0", "float32", "T", "Hz", "0 where unvoiced", _CORPUS),
+  FeatureSpec("f0_phase", "float32", "T", "rad", "of the fundamental", _CORPUS),
   FeatureSpec("codes", "uint16", "T Q", "id", "of the codec's RVQ", _CODES),
   FeatureSpec("sup_phonemes", "int32", "K", "id", "BPE of phonemes", _SUP),
   FeatureSpec("sup_lengths", "int32", "K", "phonemes", "sum is N", _SUP),

@@ -63,7 +63,7 @@ class DemoCorpus:
   description = "English by espeak-ng in many voices, with exact durations."
   features = (
     *("id", "speaker", "text", "wav"),
-    *("phonemes", "word_starts", "durations", "f0"),
+    *("phonemes", "word_starts", "durations", "f0", "f0_phase"),
   )
   items_per_shard = (1, 8)
 
@@ -165,6 +165,7 @@ def speak(
   num_frames = spec.num_frames(end_samples) + _TAIL_FRAMES
   wav = np.zeros(spec.num_samples(num_frames), np.float32)
   wav[lead_samples:end_samples] = audio.level(resampled)
+  f0_hz = pitch.f0(wav, spec, "dio")
 
   starts_sec = np.array(speech.starts_samples) / espeak.SAMPLE_RATE_HZ
   ids = symbols.to_ids(speech.phonemes)
@@ -180,5 +181,6 @@ def speak(
       symbols.is_pause(ids),
       num_frames,
     ),
-    "f0": pitch.f0(wav, spec, "dio"),
+    "f0": f0_hz,
+    "f0_phase": pitch.f0_phase(wav, f0_hz, spec),
   }

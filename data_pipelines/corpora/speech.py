@@ -51,7 +51,7 @@ class SpeechCorpus:
   evaluation_set: str = ""  # of holdout.EVALUATION_SETS; "": everything
   plain_features = (
     *("id", "speaker", "text", "wav"),
-    *("phonemes", "word_starts", "f0"),
+    *("phonemes", "word_starts", "f0", "f0_phase"),
   )
   items_per_shard = (16, 1024)
 
@@ -180,6 +180,7 @@ class SpeechCorpus:
     wav = np.pad(
       clean.wav, (0, self.spec.num_samples(num_frames) - len(clean.wav))
     )
+    f0_hz = pitch.f0(wav, self.spec, self.pitch_method)
     record: Record = {
       "id": clip.id,
       "speaker": clip.speaker,
@@ -187,7 +188,8 @@ class SpeechCorpus:
       "wav": audio.to_int16(wav),
       "phonemes": reading.phonemes,
       "word_starts": reading.word_starts,
-      "f0": pitch.f0(wav, self.spec, self.pitch_method),
+      "f0": f0_hz,
+      "f0_phase": pitch.f0_phase(wav, f0_hz, self.spec),
     }
     if self.textgrid_dir:
       record |= textgrids.align(

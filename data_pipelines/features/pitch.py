@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fundamental frequency by PyWorld, on the codec's frames (NS2, Sec. 4)."""
+"""Pitch on the codec's frames: f0 by PyWorld (NS2, Sec. 4), and its phase."""
 
 import warnings
 
@@ -14,6 +14,7 @@ with warnings.catch_warnings():
 
 FLOOR_HZ = 60.0
 CEIL_HZ = 500.0
+_PHASE_WINDOW_SEC = 0.04  # keeps harmonics apart from 60 Hz on
 _DECIMATION = 4  # DIO's coarse search at 4 kHz: a quarter of the work
 
 
@@ -38,6 +39,34 @@ def f0(wav: np.ndarray, spec: AudioSpec, method: str) -> np.ndarray:
   f0_hz = estimate(centred, spec)[:num_frames]
   is_voiced = (f0_hz >= FLOOR_HZ) & (f0_hz <= CEIL_HZ)
   return np.where(is_voiced, f0_hz, 0.0).astype(np.float32)
+
+
+def f0_phase(wav: np.ndarray, f0_hz: np.ndarray, spec: AudioSpec) -> np.ndarray:
+  """Where in its period the fundamental is at the centre of each frame.
+
+  Args:
+    wav: [S] float, in [-1, 1].
+    f0_hz: [T] float32, from `f0`.
+    spec: gives rate and hop.
+
+  Returns:
+    [T] float32, radians in [-pi, pi], 0 at a crest; 0 where unvoiced.
+  """
+  is_voiced = f0_hz > 0.0
+  if not is_voiced.any():
+    return np.zeros(len(f0_hz), np.float32)
+  half = round(0.5 * _PHASE_WINDOW_SEC * spec.sample_rate_hz)
+  centres = spec.hop_samples * np.arange(len(f0_hz)) + spec.hop_samples // 2
+  padded = np.pad(wav, (half, spec.num_samples(len(f0_hz)) - len(wav) + half))
+  # What turns at the pitch stands still after multiplication by the carrier.
+  samples = np.arange(len(padded)) - half
+  sample_hz = np.interp(samples, centres[is_voiced], f0_hz[is_voiced])
+  carrier = 2.0 * np.pi / spec.sample_rate_hz * np.cumsum(sample_hz)
+  still = padded * np.exp(-1j * carrier)
+  windows = np.lib.stride_tricks.sliding_window_view(still, 2 * half + 1)
+  mean = windows[centres] @ np.hanning(2 * half + 1)
+  phase = np.angle(mean * np.exp(1j * carrier[centres + half]))
+  return np.where(is_voiced, phase, 0.0).astype(np.float32)
 
 
 def _dio(wav: np.ndarray, spec: AudioSpec) -> np.ndarray:

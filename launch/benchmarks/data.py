@@ -134,6 +134,7 @@ def _preparation_rates(corpus: _Sample, spec: AudioSpec) -> dict[str, float]:
           "phonemes": reading.phonemes,
           "word_starts": reading.word_starts,
           "f0": hz,
+          "f0_phase": np.zeros_like(hz),
         }
       )
 
@@ -190,7 +191,7 @@ def _reading_rates(encoded: pathlib.Path, spec: AudioSpec) -> dict[str, float]:
   """Audio seconds per second of one process, and what a pod wants."""
   paper = ns2.get_config("paper")
   rates = {}
-  features = ("codes", "f0", "phonemes", "durations")
+  features = ("codes", "f0", "f0_phase", "phonemes", "durations")
   _with_even_durations(encoded.parent.parent)
   for reader in ("array_record", "tf_data"):
     for name, make, wanted in (
@@ -254,6 +255,7 @@ def _pod_appetite(config: Any, spec: AudioSpec) -> float:
     "durations": np.ones((1, phonemes), np.int32),
     "num_frames": np.full(1, frames, np.int32),
     "f0": np.zeros((1, frames), np.float32),
+    "f0_phase": np.zeros((1, frames), np.float32),
     "codes": np.zeros((1, frames, _CODEBOOKS), np.int32),
   }
   params, _ = jax.eval_shape(stage.init_fn, jax.random.key(0), batch)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from ns_jax.array_types import Array
 from ns_jax.diffusion.prediction import per_example
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import Schedule
 
 
 def sample_times(key: Array, batch_size: int, t_min: float) -> Array:
@@ -40,7 +40,7 @@ def grid_times(batch_size: int, t_min: float) -> Array:
   return t_min + (1.0 - t_min) * (jnp.arange(batch_size) + 0.5) / batch_size
 
 
-def corrupt(x0: Array, t: Array, noise: Array, schedule: VPSchedule) -> Array:
+def corrupt(x0: Array, t: Array, noise: Array, schedule: Schedule) -> Array:
   """Draws x_t from q(x_t | x_0) (NaturalSpeech 2, Eq. 4).
 
   Args:
@@ -57,28 +57,35 @@ def corrupt(x0: Array, t: Array, noise: Array, schedule: VPSchedule) -> Array:
   return alpha * x0 + sigma * noise
 
 
-def _paper(t: Array, schedule: VPSchedule, cap: float) -> Array:
+def _paper(t: Array, schedule: Schedule, cap: float) -> Array:
   """alpha^2 / sigma^4, the score term of the paper as it stands."""
   del cap
   return schedule.alpha(t) ** 2 / schedule.sigma(t) ** 4
 
 
-def _snr_capped(t: Array, schedule: VPSchedule, cap: float) -> Array:
+def _snr_capped(t: Array, schedule: Schedule, cap: float) -> Array:
   """The same, at most `cap`."""
   # The cap is taken of logarithms: sigma^-4 overflows float32 at tiny t.
   log_weight = 2.0 * schedule.log_snr(t) - 2.0 * jnp.log(schedule.sigma(t))
   return jnp.exp(jnp.minimum(log_weight, jnp.log(cap)))
 
 
-def _noise(t: Array, schedule: VPSchedule, cap: float) -> Array:
+def _noise(t: Array, schedule: Schedule, cap: float) -> Array:
   """alpha^2 / sigma^2: the squared error of the implied noise."""
   del cap
   return schedule.alpha(t) ** 2 / schedule.sigma(t) ** 2
 
 
+def _flow(t: Array, schedule: Schedule, cap: float) -> Array:
+  """1 / sigma^2: the squared error of the direction of a straight path."""
+  del cap
+  return 1.0 / schedule.sigma(t) ** 2
+
+
 # Weight of the squared error of x0_hat that stands for the score term.
-SCORE_WEIGHTS: dict[str, Callable[[Array, VPSchedule, float], Array]] = {
+SCORE_WEIGHTS: dict[str, Callable[[Array, Schedule, float], Array]] = {
   "paper": _paper,
   "snr_capped": _snr_capped,
   "noise": _noise,
+  "flow": _flow,
 }

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network's output means: data or velocity, and the score it implies."""
+"""What a network's output means, and the score it implies."""
 
 from collections.abc import Callable
 
 from ns_jax.array_types import Array
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import Schedule
 
 
 def per_example(values: Array, like: Array) -> Array:
@@ -12,7 +12,7 @@ def per_example(values: Array, like: Array) -> Array:
   return values.reshape(values.shape + (1,) * (like.ndim - 1))
 
 
-def score(x_t: Array, x0_hat: Array, t: Array, schedule: VPSchedule) -> Array:
+def score(x_t: Array, x0_hat: Array, t: Array, schedule: Schedule) -> Array:
   """Score of p(x_t | x_0) at x_0 = x0_hat (NaturalSpeech 2, Eq. 5).
 
   Args:
@@ -30,7 +30,7 @@ def score(x_t: Array, x0_hat: Array, t: Array, schedule: VPSchedule) -> Array:
 
 
 def _from_data(
-  output: Array, x_t: Array, t: Array, schedule: VPSchedule
+  output: Array, x_t: Array, t: Array, schedule: Schedule
 ) -> Array:
   """The network predicts x_0 itself, as in the paper."""
   del x_t, t, schedule
@@ -38,7 +38,7 @@ def _from_data(
 
 
 def _from_velocity(
-  output: Array, x_t: Array, t: Array, schedule: VPSchedule
+  output: Array, x_t: Array, t: Array, schedule: Schedule
 ) -> Array:
   """x0_hat = alpha x_t + sigma F, right at t = 0 whatever F is.
 
@@ -50,7 +50,15 @@ def _from_velocity(
   return alpha * x_t + sigma * output
 
 
-PREDICTIONS: dict[str, Callable[[Array, Array, Array, VPSchedule], Array]] = {
+def _from_flow(
+  output: Array, x_t: Array, t: Array, schedule: Schedule
+) -> Array:
+  """x0_hat = x_t + sigma F; on straight paths F is x_0 minus the noise."""
+  return x_t + per_example(schedule.sigma(t), x_t) * output
+
+
+PREDICTIONS: dict[str, Callable[[Array, Array, Array, Schedule], Array]] = {
   "data": _from_data,
   "velocity": _from_velocity,
+  "flow": _from_flow,
 }

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from ns_jax.array_types import Array
 from ns_jax.diffusion.prediction import score
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import Schedule
 
 DenoiseFn = Callable[[Array, Array], Array]
 T_END = 1e-3  # where generation stops; the score is singular at 0
@@ -34,11 +34,11 @@ class Step(NamedTuple):
 
 
 # (denoise_fn, schedule, step) -> (x at t_next, x0_hat at t)
-Stepper = Callable[[DenoiseFn, VPSchedule, Step], tuple[Array, Array]]
+Stepper = Callable[[DenoiseFn, Schedule, Step], tuple[Array, Array]]
 
 
 def uniform_times(
-  schedule: VPSchedule, num_steps: int, t_start: float, t_end: float
+  schedule: Schedule, num_steps: int, t_start: float, t_end: float
 ) -> Array:
   """[num_steps + 1] times, evenly spaced."""
   del schedule
@@ -46,7 +46,7 @@ def uniform_times(
 
 
 def uniform_log_snr_times(
-  schedule: VPSchedule, num_steps: int, t_start: float, t_end: float
+  schedule: Schedule, num_steps: int, t_start: float, t_end: float
 ) -> Array:
   """[num_steps + 1] times, evenly spaced in log(alpha / sigma)."""
   ends = schedule.log_snr(jnp.asarray([t_start, t_end]))
@@ -58,7 +58,7 @@ def uniform_log_snr_times(
 
 def integrate(
   denoise_fn: DenoiseFn,
-  schedule: VPSchedule,
+  schedule: Schedule,
   x_init: Array,
   key: Array,
   *,
@@ -94,7 +94,7 @@ def integrate(
 
 def sample(
   denoise_fn: DenoiseFn,
-  schedule: VPSchedule,
+  schedule: Schedule,
   x_init: Array,
   key: Array,
   *,
@@ -124,17 +124,15 @@ def _batched(t: Array, x: Array) -> Array:
 
 
 def _ode_drift(
-  denoise_fn: DenoiseFn, schedule: VPSchedule, x: Array, t: Array
+  denoise_fn: DenoiseFn, schedule: Schedule, x: Array, t: Array
 ) -> tuple[Array, Array]:
-  """dx/dt = -beta/2 (x + score), and x0_hat."""
-  times = _batched(t, x)
-  x0_hat = denoise_fn(x, times)
-  drift = -0.5 * schedule.beta(t) * (x + score(x, x0_hat, times, schedule))
-  return drift, x0_hat
+  """dx/dt and x0_hat."""
+  x0_hat = denoise_fn(x, _batched(t, x))
+  return schedule.ode_drift(x, x0_hat, t), x0_hat
 
 
 def euler(
-  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+  denoise_fn: DenoiseFn, schedule: Schedule, step: Step
 ) -> tuple[Array, Array]:
   """Euler's method on the ODE, order 1: the paper's solver."""
   drift, x0_hat = _ode_drift(denoise_fn, schedule, step.x, step.t)
@@ -142,7 +140,7 @@ def euler(
 
 
 def heun(
-  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+  denoise_fn: DenoiseFn, schedule: Schedule, step: Step
 ) -> tuple[Array, Array]:
   """Heun's method on the ODE, order 2, two evaluations a step."""
   dt = step.t_next - step.t
@@ -152,7 +150,7 @@ def heun(
   return step.x + 0.5 * dt * (drift + drift_next), x0_hat
 
 
-def _exponential_step(schedule: VPSchedule, step: Step, x0: Array) -> Array:
+def _exponential_step(schedule: Schedule, step: Step, x0: Array) -> Array:
   """Solves the ODE exactly for an x0_hat that stays constant over the step."""
   h = schedule.log_snr(step.t_next) - schedule.log_snr(step.t)
   ratio = schedule.sigma(step.t_next) / schedule.sigma(step.t)
@@ -160,7 +158,7 @@ def _exponential_step(schedule: VPSchedule, step: Step, x0: Array) -> Array:
 
 
 def ddim(
-  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+  denoise_fn: DenoiseFn, schedule: Schedule, step: Step
 ) -> tuple[Array, Array]:
   """DDIM, order 1 in log-SNR."""
   x0_hat = denoise_fn(step.x, _batched(step.t, step.x))
@@ -168,7 +166,7 @@ def ddim(
 
 
 def dpmpp_2m(
-  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+  denoise_fn: DenoiseFn, schedule: Schedule, step: Step
 ) -> tuple[Array, Array]:
   """DPM-Solver++ 2M: order 2 with one evaluation a step, by multistep."""
   x0_hat = denoise_fn(step.x, _batched(step.t, step.x))
@@ -183,20 +181,20 @@ def dpmpp_2m(
 
 
 def euler_maruyama(
-  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+  denoise_fn: DenoiseFn, schedule: Schedule, step: Step
 ) -> tuple[Array, Array]:
   """Euler-Maruyama on the reverse SDE; for falling times only."""
-  times = _batched(step.t, step.x)
-  x0_hat = denoise_fn(step.x, times)
+  drift, x0_hat = _ode_drift(denoise_fn, schedule, step.x, step.t)
+  towards = score(step.x, x0_hat, _batched(step.t, step.x), schedule)
   dt = step.t_next - step.t
-  beta = schedule.beta(step.t)
-  drift = -beta * (0.5 * step.x + score(step.x, x0_hat, times, schedule))
+  rate = schedule.noise_rate(step.t)
   noise = jax.random.normal(step.key, step.x.shape, step.x.dtype)
-  return step.x + dt * drift + jnp.sqrt(-dt * beta) * noise, x0_hat
+  x = step.x + dt * (drift - 0.5 * rate * towards)
+  return x + jnp.sqrt(-dt * rate) * noise, x0_hat
 
 
 def ancestral(
-  denoise_fn: DenoiseFn, schedule: VPSchedule, step: Step
+  denoise_fn: DenoiseFn, schedule: Schedule, step: Step
 ) -> tuple[Array, Array]:
   """Draws from q(x_next | x, x_0 = x0_hat); for falling times only."""
   x0_hat = denoise_fn(step.x, _batched(step.t, step.x))
@@ -218,7 +216,7 @@ class Solver:
   """A stepper with the grid it likes best."""
 
   stepper: Stepper
-  make_times: Callable[[VPSchedule, int, float, float], Array]
+  make_times: Callable[[Schedule, int, float, float], Array]
 
 
 SOLVERS = {

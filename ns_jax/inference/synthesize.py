@@ -60,7 +60,9 @@ class Synthesizer:
       functools.partial(ns2_sampling.predict_durations, model)
     )
     self._generate = jax.jit(
-      functools.partial(ns2_sampling.generate, model),
+      functools.partial(
+        ns2_sampling.generate, model, frame_rate_hz=self._spec.frame_rate_hz
+      ),
       static_argnames=("num_frames", "options"),
     )
 

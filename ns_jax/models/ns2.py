@@ -5,6 +5,8 @@ Latents are normalised per channel throughout; the codec, the losses and the
 cutting of prompts are elsewhere.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ from ml_collections import ConfigDict
 from ns_jax import masks
 from ns_jax.array_types import Array, check_shapes
 from ns_jax.diffusion import prediction
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import SCHEDULES, Schedule
 from ns_jax.errors import UserError
 from ns_jax.models import denoiser, phoneme_encoder, prosody
 from ns_jax.models import prompt as prompts
@@ -49,7 +51,7 @@ class NaturalSpeech2(nn.Module):
   pitch_predictor: prosody.Predictor
   pitch_embedding: prosody.PitchEmbedding
   denoiser: denoiser.Denoiser
-  schedule: VPSchedule
+  schedule: Schedule
   prediction: str
 
   def __call__(
@@ -57,6 +59,7 @@ class NaturalSpeech2(nn.Module):
     phonemes: Array,
     durations: Array,
     f0_hz: Array,
+    f0_phase: Array,
     prompt_latents: Array,
     x_t: Array,
   ) -> Array:
@@ -71,7 +74,7 @@ class NaturalSpeech2(nn.Module):
     frames = prosody.expand(hidden, durations, num_frames)
     mask = masks.length_mask(whole, num_frames)
     self.predict_pitch(frames, mask, prompt, train=False)
-    cond = self.condition(frames, f0_hz)
+    cond = self.condition(frames, f0_hz, f0_phase)
     t = jnp.full((batch,), 0.5)
     return self.denoise(x_t, t, cond, prompt, mask, train=False)
 
@@ -102,10 +105,10 @@ class NaturalSpeech2(nn.Module):
     out = self.pitch_predictor(frames, mask, prompt, train=train)
     return prosody.Pitch(out[..., 0], out[..., 1])
 
-  def condition(self, frames: Array, f0_hz: Array) -> Array:
-    """Adds the pitch, [B, T] Hz, to expanded phonemes [B, T, E]."""
-    check_shapes(frames, "B T E", f0_hz, "B T")
-    return frames + self.pitch_embedding(f0_hz)
+  def condition(self, frames: Array, f0_hz: Array, f0_phase: Array) -> Array:
+    """Adds the pitch, [B, T] Hz and radians, to expanded phonemes [B, T, E]."""
+    check_shapes(frames, "B T E", f0_hz, "B T", f0_phase, "B T")
+    return frames + self.pitch_embedding(f0_hz, f0_phase)
 
   def denoise(
     self,
@@ -151,7 +154,7 @@ def make_model(
     The module, without parameters.
 
   Raises:
-    UserError: the named prediction is unknown.
+    UserError: the named prediction or schedule is unknown.
   """
   if model.prediction not in prediction.PREDICTIONS:
     raise UserError(
@@ -180,6 +183,18 @@ def make_model(
     denoiser=denoiser.Denoiser(
       latent_dim=latent_dim, dtype=dtype, **model.denoiser
     ),
-    schedule=VPSchedule(**model.schedule),
+    schedule=_make_schedule(model.schedule),
     prediction=model.prediction,
   )
+
+
+def _make_schedule(section: Mapping[str, Any]) -> Schedule:
+  """The schedule a section names, with those of its options that it has."""
+  if section["name"] not in SCHEDULES:
+    raise UserError(
+      f"config.model.schedule.name={section['name']!r} is unknown; "
+      f"use one of {', '.join(SCHEDULES)}"
+    )
+  schedule = SCHEDULES[section["name"]]
+  names = [field.name for field in dataclasses.fields(schedule)]
+  return schedule(**{name: section[name] for name in names})

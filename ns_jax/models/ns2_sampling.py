@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ns_jax import masks
 from ns_jax.array_types import Array, Params
 from ns_jax.diffusion import guidance, samplers
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import Schedule
 from ns_jax.errors import UserError
 from ns_jax.models import prompt as prompts
 from ns_jax.models import prosody
@@ -88,6 +88,7 @@ def generate(
   key: Array,
   *,
   num_frames: int,
+  frame_rate_hz: float,
   options: SampleOptions,
 ) -> Speech:
   """Speaks (NaturalSpeech 2, Sec. 3.2 to 3.4).
@@ -98,6 +99,7 @@ def generate(
     request: a batch of texts and prompts.
     key: typed key, of the diffusion's noise.
     num_frames: T, fixed; longer speech loses its end.
+    frame_rate_hz: of the latents.
     options: of the solver.
 
   Returns:
@@ -116,7 +118,10 @@ def generate(
   f0_hz = request.f0_hz
   if f0_hz is None:
     f0_hz = prosody.f0_of(call("predict_pitch", frames, mask, prompt), mask)
-  cond = model.apply({"params": params}, frames, f0_hz, method="condition")
+  f0_phase = prosody.advance_phase(f0_hz, frame_rate_hz)
+  cond = model.apply(
+    {"params": params}, frames, f0_hz, f0_phase, method="condition"
+  )
 
   def denoise_with(voice: Any) -> samplers.DenoiseFn:
     return lambda x, t: call("denoise", x, t, cond, voice, mask)
@@ -149,7 +154,7 @@ def _listen(
 
 def sample_latents(
   denoise_fn: samplers.DenoiseFn,
-  schedule: VPSchedule,
+  schedule: Schedule,
   key: Array,
   shape: tuple[int, ...],
   options: SampleOptions,
@@ -162,6 +167,8 @@ def sample_latents(
     schedule,
     samplers.initial_noise(noise_key, shape, options.temperature),
     solver_key,
-    times=solver.make_times(schedule, options.steps, 1.0, samplers.T_END),
+    times=solver.make_times(
+      schedule, options.steps, schedule.start, samplers.T_END
+    ),
     stepper=solver.stepper,
   )

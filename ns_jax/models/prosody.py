@@ -222,21 +222,58 @@ def pitch_bins(f0_hz: Array, num_bins: int) -> Array:
   return jnp.where(f0_hz > 0.0, jnp.clip(inner, 1, num_bins - 1), 0)
 
 
+def advance_phase(f0_hz: Array, frame_rate_hz: float) -> Array:
+  """Phase of a fundamental that starts at a crest and never jumps.
+
+  Args:
+    f0_hz: [B, T] float32, at the centres of frames.
+    frame_rate_hz: of the frames.
+
+  Returns:
+    [B, T] float32, radians in [0, 2 pi).
+  """
+  before = jnp.pad(f0_hz, ((0, 0), (1, 0)))[:, :-1]
+  cycles = 0.5 * (before + f0_hz) / frame_rate_hz
+  # Whole periods are left out early, for the sake of float32.
+  return 2.0 * jnp.pi * (jnp.cumsum(cycles % 1.0, axis=1) % 1.0)
+
+
 class PitchEmbedding(nn.Module):
-  """Table over log-spaced bins of f0."""
+  """Table over log-spaced bins of f0, and the phase of the fundamental.
+
+  Latents of a codec that keeps the wave's shape depend on where in its period
+  a voice is. A model that is not told has to make the phase up, coherently
+  from frame to frame, which takes it long to learn.
+  """
 
   num_bins: int
   dim: int
   embedding_std: float
+  hears_phase: bool  # False: the frequency alone, as in the paper
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, f0_hz: Array) -> Array:
-    """Maps f0 [B, T], Hz, 0 where unvoiced, to [B, T, dim]."""
-    return nn.Embed(
+  def __call__(self, f0_hz: Array, f0_phase: Array) -> Array:
+    """Embeds pitch.
+
+    Args:
+      f0_hz: [B, T] float32, 0 where unvoiced.
+      f0_phase: [B, T] float32, radians; means nothing where unvoiced.
+
+    Returns:
+      [B, T, dim].
+    """
+    pitch = nn.Embed(
       self.num_bins,
       self.dim,
       embedding_init=nn.initializers.normal(self.embedding_std),
       dtype=self.dtype,
       name="embedding",
     )(pitch_bins(f0_hz, self.num_bins))
+    if not self.hears_phase:
+      return pitch
+    circle = jnp.stack([jnp.cos(f0_phase), jnp.sin(f0_phase)], axis=-1)
+    circle = circle * (f0_hz > 0.0)[..., None]
+    return pitch + nn.Dense(
+      self.dim, use_bias=False, dtype=self.dtype, name="phase"
+    )(circle)

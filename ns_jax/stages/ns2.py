@@ -32,8 +32,9 @@ from ns_jax.training import optim
 from ns_jax.training.metrics import Mean
 from ns_jax.training.stage import Player, Stage
 
-FEATURES = ("phonemes", "durations", "f0", "codes")
+FEATURES = ("phonemes", "durations", "f0", "f0_phase", "codes")
 PREVIEW_CLIPS = 2  # what is generated at each evaluation in training
+_NUM_BUCKETS = 4  # equal parts of diffusion time that are logged apart
 _CENTS_PER_NEPER = 1200.0 / math.log(2.0)
 
 Frozen = Mapping[str, Any]
@@ -142,6 +143,7 @@ class _Training:
       batch["phonemes"][:1],
       batch["durations"][:1],
       batch["f0"][:1, :8],
+      batch["f0_phase"][:1, :8],
       latents,
       latents,
     )["params"]
@@ -164,7 +166,11 @@ class _Training:
     terms = self._losses(frozen, example, times, predictions)
     means = {name: masks.masked_mean(*term) for name, term in terms.items()}
     total = sum(self.weights[name] * mean for name, mean in means.items())
-    return jnp.asarray(total), (means, model_state)
+    buckets = {
+      name: masks.masked_mean(*term)
+      for name, term in _by_time(terms, times).items()
+    }
+    return jnp.asarray(total), (means | buckets, model_state)
 
   def evaluate(
     self, params, model_state, frozen, batch, key
@@ -176,7 +182,7 @@ class _Training:
     times = objective.grid_times(len(batch["codes"]), self.objective.t_min)
     predictions = self._predict(params["gen"], example, times, key, False)
     terms = self._losses(frozen, example, times, predictions)
-    terms |= _prosody_errors(example, predictions)
+    terms |= _by_time(terms, times) | _prosody_errors(example, predictions)
     return {name: Mean.of(*term) for name, term in terms.items()}
 
   def sample(self, params, model_state, frozen, batch, key) -> dict[str, Array]:
@@ -282,6 +288,18 @@ class _Training:
       "pitch": (log_f0, example.pitch_mask & (example.f0_hz > 0.0)),
       "voiced": (voiced, example.pitch_mask),
     }
+
+
+def _by_time(terms: Mapping[str, Term], times: Array) -> dict[str, Term]:
+  """The terms of the diffusion, once for each part of the time [B]."""
+  bucket = jnp.minimum(times * _NUM_BUCKETS, _NUM_BUCKETS - 1).astype(jnp.int32)
+  parts = {}
+  for name in ("diffusion", "score", "code_ce"):
+    values, mask = terms[name]
+    for i in range(_NUM_BUCKETS):
+      bounds = f"{i / _NUM_BUCKETS:.2f}-{(i + 1) / _NUM_BUCKETS:.2f}"
+      parts[f"{name}_t{bounds}"] = values, mask & (bucket == i)[:, None]
+  return parts
 
 
 def _prosody_errors(

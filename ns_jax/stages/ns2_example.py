@@ -41,6 +41,7 @@ class Example:
   phoneme_mask: Array  # [B, N] bool
   durations: Array  # [B, N] int32, frames
   f0_hz: Array  # [B, T] float32
+  f0_phase: Array  # [B, T] float32, radians
   frame_mask: Array  # [B, T] bool
   duration_mask: Array  # [B, N] bool, phonemes outside the prompt
   pitch_mask: Array  # [B, T] bool, frames outside the prompt
@@ -70,8 +71,8 @@ def cut(
   """Splits every utterance into a prompt and the rest.
 
   Args:
-    batch: phonemes and durations [B, N], f0 [B, T], codes [B, T, Q], and their
-      lengths num_phonemes and num_frames [B].
+    batch: phonemes and durations [B, N], f0 and f0_phase [B, T], codes
+      [B, T, Q], and their lengths num_phonemes and num_frames [B].
     latents: [B, T, D] float32, normalised.
     key: typed key.
     options: how long prompts are.
@@ -100,6 +101,7 @@ def cut(
     phoneme_mask=phoneme_mask,
     durations=durations,
     f0_hz=batch["f0"],
+    f0_phase=batch["f0_phase"],
     frame_mask=frame_mask,
     duration_mask=phoneme_mask & ~prompts.phonemes_inside(section, durations),
     pitch_mask=frame_mask & ~prompts.frames_inside(section, size),
@@ -127,9 +129,8 @@ def condition(
     example.prompt, example.prompt_frames, train=train
   )
   frames = prosody.expand(hidden, example.durations, example.f0_hz.shape[1])
-  cond = prompts.take(
-    model.condition(frames, example.f0_hz), example.rest.index
-  )
+  cond = model.condition(frames, example.f0_hz, example.f0_phase)
+  cond = prompts.take(cond, example.rest.index)
   return cond, prompt, hidden, frames
 
 

@@ -4,26 +4,30 @@
 import jax.numpy as jnp
 
 from ns_jax.diffusion.prediction import per_example
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import SCHEDULES
 
 MEAN, STD = 0.7, 0.5
-SCHEDULE = VPSchedule()
+SCHEDULES = {name: schedule() for name, schedule in SCHEDULES.items()}
 
 
-def denoise(x, t):
-  """E[x_0 | x_t]."""
-  alpha, sigma = SCHEDULE.alpha(t), SCHEDULE.sigma(t)
-  gain = alpha * STD**2 / (alpha**2 * STD**2 + sigma**2)
-  residual = x - per_example(alpha, x) * MEAN
-  return MEAN + per_example(gain, x) * residual
+def denoiser(schedule):
+  """E[x_0 | x_t] as a function of x_t and t."""
+
+  def denoise(x, t):
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    gain = alpha * STD**2 / (alpha**2 * STD**2 + sigma**2)
+    residual = x - per_example(alpha, x) * MEAN
+    return MEAN + per_example(gain, x) * residual
+
+  return denoise
 
 
-def exact(x_1, t):
-  """Where the ODE carries x_1 at time 1 to at time t."""
+def exact(schedule, x_start, t):
+  """Where the ODE carries x_start, at the schedule's start, to at time t."""
 
   def std(t):
-    return jnp.sqrt((SCHEDULE.alpha(t) * STD) ** 2 + SCHEDULE.sigma(t) ** 2)
+    return jnp.sqrt((schedule.alpha(t) * STD) ** 2 + schedule.sigma(t) ** 2)
 
-  one = jnp.ones(())
-  centred = x_1 - SCHEDULE.alpha(one) * MEAN
-  return SCHEDULE.alpha(t) * MEAN + std(t) / std(one) * centred
+  start = jnp.asarray(schedule.start)
+  centred = x_start - schedule.alpha(start) * MEAN
+  return schedule.alpha(t) * MEAN + std(t) / std(start) * centred

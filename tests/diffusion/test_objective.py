@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ns_jax.diffusion import objective
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import StraightSchedule, VPSchedule
 
 SCHEDULE = VPSchedule()
 
@@ -56,6 +56,16 @@ def test_noise_weight_is_the_squared_error_of_the_noise():
   want = float((noise_hat - noise) ** 2)
   got = float(_weight("noise", t)) * (x0_hat - x0) ** 2
   assert got == pytest.approx(want, rel=1e-4)
+
+
+def test_flow_weight_is_the_squared_error_of_the_straight_direction():
+  t, path = jnp.float32(0.3), StraightSchedule()
+  x0, x0_hat, noise = 0.4, 0.9, -1.1
+  x_t = path.alpha(t) * x0 + path.sigma(t) * noise
+  direction = (x_t - x0_hat) / t
+  want = float((direction - (noise - x0)) ** 2)
+  weight = objective.SCORE_WEIGHTS["flow"](t, path, 5.0)
+  assert float(weight) * (x0_hat - x0) ** 2 == pytest.approx(want, rel=1e-4)
 
 
 def test_gradient_norm_stays_within_two_decades_over_time():

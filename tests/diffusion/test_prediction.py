@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ns_jax.diffusion import objective, prediction
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import StraightSchedule, VPSchedule
 
 SCHEDULE = VPSchedule()
 
@@ -55,3 +55,14 @@ def test_data_prediction_is_the_output():
   output = 3.0 * x
   to_data = prediction.PREDICTIONS["data"]
   assert to_data(output, x, jnp.ones((2,)), SCHEDULE) is output
+
+
+def test_flow_recovers_the_data_from_the_straight_direction():
+  keys = jax.random.split(jax.random.key(0))
+  x0, noise = (jax.random.normal(k, (3, 5, 2)) for k in keys)
+  t = jnp.array([0.05, 0.5, 1.0])
+  x_t = objective.corrupt(x0, t, noise, StraightSchedule())
+  to_data = prediction.PREDICTIONS["flow"]
+  np.testing.assert_allclose(
+    to_data(x0 - noise, x_t, t, StraightSchedule()), x0, atol=1e-5
+  )

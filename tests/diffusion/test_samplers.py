@@ -22,21 +22,25 @@ ORDERS = {"euler": 1, "ddim": 1, "heun": 2, "dpmpp_2m": 2}
 
 
 @functools.cache
-def _rmse(name, num_steps):
+def _rmse(name, num_steps, path="vp"):
+  schedule = gaussian.SCHEDULES[path]
   with jax.enable_x64(True):
     solver = samplers.SOLVERS[name]
     x_1 = jax.random.normal(jax.random.key(0), (4000, 1), jnp.float64)
-    times = solver.make_times(gaussian.SCHEDULE, num_steps, 1.0, samplers.T_END)
     got = samplers.integrate(
-      gaussian.denoise,
-      gaussian.SCHEDULE,
+      gaussian.denoiser(schedule),
+      schedule,
       x_1,
       jax.random.key(1),
-      times=times,
+      times=_times(schedule, solver, num_steps),
       stepper=solver.stepper,
     )
-    error = got - gaussian.exact(x_1, jnp.asarray(samplers.T_END))
+    error = got - gaussian.exact(schedule, x_1, jnp.asarray(samplers.T_END))
     return float(jnp.sqrt(jnp.mean(error**2)))
+
+
+def _times(schedule, solver, num_steps):
+  return solver.make_times(schedule, num_steps, schedule.start, samplers.T_END)
 
 
 @pytest.mark.parametrize("name", REFERENCE)
@@ -45,27 +49,29 @@ def test_error_is_the_solvers_own(name):
     assert _rmse(name, num_steps) <= 1.1 * reference
 
 
+@pytest.mark.parametrize("path", gaussian.SCHEDULES)
 @pytest.mark.parametrize("name", ORDERS)
-def test_halving_the_step_shows_the_order(name):
-  ratio = _rmse(name, 50) / _rmse(name, 100)
+def test_halving_the_step_shows_the_order(name, path):
+  ratio = _rmse(name, 50, path) / _rmse(name, 100, path)
   assert ratio == pytest.approx(2 ** ORDERS[name], rel=0.12)
 
 
-def _generate(name, num_steps, temperature, num=40_000):
-  solver = samplers.SOLVERS[name]
+def _generate(name, num_steps, temperature, path="vp"):
+  solver, schedule = samplers.SOLVERS[name], gaussian.SCHEDULES[path]
   return samplers.sample(
-    gaussian.denoise,
-    gaussian.SCHEDULE,
-    samplers.initial_noise(jax.random.key(0), (num, 1), temperature),
+    gaussian.denoiser(schedule),
+    schedule,
+    samplers.initial_noise(jax.random.key(0), (40_000, 1), temperature),
     jax.random.key(1),
-    times=solver.make_times(gaussian.SCHEDULE, num_steps, 1.0, samplers.T_END),
+    times=_times(schedule, solver, num_steps),
     stepper=solver.stepper,
   )
 
 
+@pytest.mark.parametrize("path", gaussian.SCHEDULES)
 @pytest.mark.parametrize("name", samplers.SOLVERS)
-def test_samples_have_the_datas_mean_and_spread(name):
-  x = _generate(name, 200, temperature=1.0)
+def test_samples_have_the_datas_mean_and_spread(name, path):
+  x = _generate(name, 400, temperature=1.0, path=path)
   assert float(x.mean()) == pytest.approx(gaussian.MEAN, abs=0.01)
   assert float(x.std()) == pytest.approx(gaussian.STD, rel=0.03)
 
@@ -76,22 +82,30 @@ def test_temperature_divides_the_spread():
 
 
 @pytest.mark.parametrize(
-  "name, num_steps, limit", [("heun", 50, 1e-4), ("euler", 150, 6e-3)]
+  "name, num_steps, limit, path",
+  [
+    ("heun", 50, 1e-4, "vp"),
+    ("heun", 50, 1e-4, "straight"),
+    ("euler", 150, 6e-3, "vp"),
+  ],
 )
-def test_forward_then_backward_returns_to_the_data(name, num_steps, limit):
+def test_forward_then_backward_returns_to_the_data(
+  name, num_steps, limit, path
+):
+  schedule = gaussian.SCHEDULES[path]
   with jax.enable_x64(True):
     solver = samplers.SOLVERS[name]
     noise = jax.random.normal(jax.random.key(0), (2000, 1), jnp.float64)
     x = gaussian.MEAN + gaussian.STD * noise
-    times = solver.make_times(gaussian.SCHEDULE, num_steps, samplers.T_END, 1.0)
+    times = _times(schedule, solver, num_steps)
     move = functools.partial(
       samplers.integrate,
-      gaussian.denoise,
-      gaussian.SCHEDULE,
+      gaussian.denoiser(schedule),
+      schedule,
       stepper=solver.stepper,
     )
-    x_1 = move(x, jax.random.key(1), times=times)
-    back = move(x_1, jax.random.key(1), times=times[::-1])
+    x_1 = move(x, jax.random.key(1), times=times[::-1])
+    back = move(x_1, jax.random.key(1), times=times)
     rmse = float(jnp.sqrt(jnp.mean((back - x) ** 2)))
     spread = float(jnp.std(x_1))
   assert spread == pytest.approx(1.0, rel=0.05)
@@ -100,12 +114,13 @@ def test_forward_then_backward_returns_to_the_data(name, num_steps, limit):
 
 def test_ode_solvers_ignore_the_key_and_sde_solvers_use_it():
   x = samplers.initial_noise(jax.random.key(0), (3, 2), 1.0)
+  schedule = gaussian.SCHEDULES["vp"]
   for name, solver in samplers.SOLVERS.items():
-    times = solver.make_times(gaussian.SCHEDULE, 4, 1.0, samplers.T_END)
+    times = _times(schedule, solver, 4)
     one, two = (
       samplers.sample(
-        gaussian.denoise,
-        gaussian.SCHEDULE,
+        gaussian.denoiser(schedule),
+        schedule,
         x,
         jax.random.key(seed),
         times=times,

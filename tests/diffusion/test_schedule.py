@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ns_jax.diffusion import objective
-from ns_jax.diffusion.schedule import VPSchedule
+from ns_jax.diffusion.schedule import SCHEDULES, VPSchedule
 
 SCHEDULE = VPSchedule()
 TABLE = {  # t: (alpha, sigma), computed in float64
@@ -42,10 +42,23 @@ def test_tiny_times_are_exact_in_float32():
   assert np.isfinite(float(SCHEDULE.log_snr(jnp.float32(t))))
 
 
-def test_time_of_log_snr_inverts_log_snr():
-  t = jnp.array([1e-5, 1e-3, 0.01, 0.1, 0.5, 0.9, 1.0])
-  back = SCHEDULE.time_of_log_snr(SCHEDULE.log_snr(t))
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_time_of_log_snr_inverts_log_snr(name):
+  schedule = SCHEDULES[name]()
+  t = jnp.array([1e-5, 1e-3, 0.01, 0.1, 0.5, 0.9, schedule.start])
+  ratio = schedule.alpha(t) / schedule.sigma(t)
+  np.testing.assert_allclose(schedule.log_snr(t), jnp.log(ratio), atol=1e-3)
+  back = schedule.time_of_log_snr(schedule.log_snr(t))
   np.testing.assert_allclose(back, t, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_drift_is_the_change_of_alpha_and_sigma(name):
+  schedule, x0, noise, t = SCHEDULES[name](), 0.8, -1.7, jnp.float32(0.4)
+  path = lambda t: schedule.alpha(t) * x0 + schedule.sigma(t) * noise
+  want = jax.grad(path)(t)
+  got = schedule.ode_drift(path(t), jnp.float32(x0), t)
+  np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
 def test_beta_integral_is_the_integral_of_beta():

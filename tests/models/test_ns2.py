@@ -39,6 +39,7 @@ def _params():
     jnp.ones((1, N), jnp.int32),
     jnp.ones((1, N), jnp.int32),
     jnp.ones((1, 8)),
+    jnp.ones((1, 8)),
     jnp.ones((1, 8, D)),
     jnp.ones((1, 8, D)),
   )
@@ -67,7 +68,11 @@ def _request(**changes):
 def _generator(options):
   return jax.jit(
     functools.partial(
-      ns2_sampling.generate, _model(), num_frames=T, options=options
+      ns2_sampling.generate,
+      _model(),
+      num_frames=T,
+      frame_rate_hz=80.0,
+      options=options,
     )
   )
 

@@ -2,11 +2,13 @@
 """Durations, pitch and the predictors of both."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import librosa
 import numpy as np
+import pytest
 
 from ns_jax.models import prosody
 from ns_jax.models.prompt import Prompt
@@ -94,14 +96,36 @@ def test_unvoiced_and_broken_f0_fall_in_bin_zero():
   np.testing.assert_array_equal(prosody.pitch_bins(f0_hz, 64), [0, 0, 0])
 
 
-def test_pitch_embedding_is_its_table_and_finite_where_unvoiced():
-  layer = prosody.PitchEmbedding(num_bins=16, dim=4, embedding_std=1.0)
+def test_phase_advances_by_the_pitch():
+  rate_hz = 80.0
+  f0_hz = np.linspace(90.0, 400.0, 2000)[None].astype(np.float32)
+  phase = prosody.advance_phase(jnp.asarray(f0_hz), rate_hz)
+  middle_hz = 0.5 * (f0_hz[:, 1:] + f0_hz[:, :-1]).astype(np.float64)
+  cycles = 0.5 * f0_hz[0, 0] / rate_hz + np.cumsum(middle_hz / rate_hz, axis=1)
+  error = np.angle(np.exp(1j * (phase[:, 1:] - 2 * np.pi * cycles)))
+  assert np.abs(error).max() < 0.02
+
+
+def _pitch_embedding(hears_phase):
+  layer = prosody.PitchEmbedding(
+    num_bins=16, dim=4, embedding_std=1.0, hears_phase=hears_phase
+  )
   f0_hz = jnp.array([[0.0, 60.0, 2000.0]])
-  y, params = layer.init_with_output(jax.random.key(0), f0_hz)
-  table = params["params"]["embedding"]["embedding"]
-  np.testing.assert_array_equal(y[0, 0], table[0])
-  np.testing.assert_array_equal(y[0, 2], table[15])
-  assert bool(jnp.isfinite(y).all())
+  params = layer.init(jax.random.key(0), f0_hz, f0_hz)["params"]
+  return params, lambda phase: layer.apply({"params": params}, f0_hz, phase)
+
+
+@pytest.mark.parametrize("hears_phase", [True, False])
+def test_pitch_embedding_is_its_table_and_finite_where_unvoiced(hears_phase):
+  params, embed = _pitch_embedding(hears_phase)
+  table = params["embedding"]["embedding"]
+  turned = [embed(jnp.full((1, 3), phase)) for phase in (0.3, 0.3 - math.pi)]
+  for y in turned:
+    np.testing.assert_array_equal(y[0, 0], table[0])
+  # Opposite phases lie opposite each other about the table's vector.
+  middle = (turned[0] + turned[1])[0, 1:] / 2
+  np.testing.assert_allclose(middle, table[jnp.array([2, 15])], atol=1e-6)
+  assert np.allclose(*turned) != hears_phase
 
 
 def test_predicted_f0_is_zero_where_unvoiced_or_padding():

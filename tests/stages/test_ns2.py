@@ -71,6 +71,7 @@ def _batch(seed=0):
     "num_phonemes": num_phonemes.astype(np.int32),
     "durations": durations.astype(np.int32),
     "f0": f0_hz.astype(np.float32),
+    "f0_phase": rng.uniform(-np.pi, np.pi, (B, T)).astype(np.float32),
     "codes": codes.astype(np.int32),
     "num_frames": durations.sum(1).astype(np.int32),
   }
@@ -130,6 +131,7 @@ def test_padding_of_the_batch_does_not_matter():
     **batch,
     "phonemes": np.where(real, batch["phonemes"], 7),
     "f0": np.where(frames, batch["f0"], 333.0).astype(np.float32),
+    "f0_phase": np.where(frames, batch["f0_phase"], 1.0).astype(np.float32),
     "codes": np.where(frames[..., None], batch["codes"], 5),
   }
   clean, dirty = _means(_state(), batch), _means(_state(), noisy)
@@ -140,6 +142,24 @@ def test_evaluation_is_fixed_by_its_key():
   assert _means(_state(), _batch()) == _means(_state(), _batch())
   other = _means(_state(), _batch(), seed=2)
   assert _means(_state(), _batch()) != other
+
+
+def test_parts_of_the_time_make_up_the_whole():
+  means = _evaluate()(_state(), _batch(), jax.random.key(1))
+  logged = step_lib.make_train_step(_stage())
+  _, logs = jax.eval_shape(logged, _state(), _batch())
+  for name in ("diffusion", "score", "code_ce"):
+    parts = [key for key in means if key.startswith(f"{name}_t")]
+    assert len(parts) == 4
+    assert {f"gen/{part}" for part in parts} <= set(logs)
+    merged = functools.reduce(
+      lambda a, b: a.merge(b), (means[part] for part in parts)
+    )
+    assert float(merged.compute()) == pytest.approx(
+      float(means[name].compute()), rel=1e-5
+    )
+  early, late = (means[f"score_t{part}"] for part in ("0.00-0.25", "0.75-1.00"))
+  assert float(early.compute()) > 100 * float(late.compute())
 
 
 def test_latents_are_normalised_and_back():

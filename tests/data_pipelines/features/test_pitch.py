@@ -46,3 +46,23 @@ def test_harvest_hears_a_voice_over_mains_hum(spec):
   hum = 0.05 * np.sin(2 * np.pi * 60.5 / 16_000 * np.arange(32_000))
   f0 = pitch.f0(voice + hum, spec, "harvest")
   np.testing.assert_allclose(np.median(f0), 190.0, rtol=0.01)
+
+
+@pytest.mark.parametrize("num_samples", [32_000, 31_901])
+def test_phase_of_the_fundamental(num_samples, spec):
+  sweep_hz = np.linspace(100.0, 300.0, 32_000)
+  wav = _harmonics(sweep_hz, spec)[:num_samples]
+  f0 = sweep_hz.reshape(-1, spec.hop_samples).mean(1).astype(np.float32)
+  f0[40:60] = 0.0
+  phase = pitch.f0_phase(wav, f0, spec)
+  assert phase.shape == f0.shape and phase.dtype == np.float32
+  assert (phase[40:60] == 0).all()
+  true = 2 * np.pi * np.cumsum(sweep_hz)[100::200] / spec.sample_rate_hz
+  true -= np.pi / 2  # the tone is made of sines
+  error = np.angle(np.exp(1j * (phase - true)))[np.r_[3:37, 63:157]]
+  assert np.abs(error).max() < 0.05
+
+
+def test_phase_of_silence_is_zero(spec):
+  phase = pitch.f0_phase(np.zeros(1000), np.zeros(5, np.float32), spec)
+  np.testing.assert_array_equal(phase, np.zeros(5))
