@@ -32,6 +32,7 @@ CORE = [
   "espeakng-loader>=0.2.4",
   "tensorflow-datasets>=4.9.9",
   "praatio>=6.2",
+  "sentencex>=1.0",
   "tokenizers>=0.21",
   "wetext>=0.1.8",
   # Audio.

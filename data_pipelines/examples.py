@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.corpora.corpus import Record
-from data_pipelines.features import pauses
 from ns_jax import audio
 from ns_jax.errors import UserError
+from ns_jax.text import pauses
 
 Example = dict[str, np.ndarray]
 

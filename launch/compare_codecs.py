@@ -29,9 +29,9 @@ import soxr
 import tqdm
 
 from data_pipelines import records
-from data_pipelines.features import pitch
 from ns_jax import audio
 from ns_jax.audio import AudioSpec
+from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips, perceptual
 from ns_jax.inference.codec import SpeechCodec

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import codec as codec_config
-from ns_jax.inference import restore
+from ns_jax.inference import export, restore
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.models import quantizer
 from ns_jax.stages import codec as codec_stage
@@ -75,5 +75,5 @@ def codec(architecture="spectral", seed=0):
 
 def bundle(folder, seed=0):
   """Writes a bundle; returns its folder."""
-  restore.export_codec(weights(seed=seed), folder, CARD)
+  export.export(weights(seed=seed), folder, CARD)
   return folder

@@ -17,8 +17,9 @@ import soxr
 
 from data_pipelines.corpora import demo_voices
 from data_pipelines.corpora.corpus import Item, Note, Record
-from data_pipelines.features import durations, pitch
+from data_pipelines.features import durations
 from ns_jax import audio
+from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.text import espeak, normalize, symbols
 

@@ -20,10 +20,11 @@ from data_pipelines.corpora import holdout, listing
 from data_pipelines.corpora.corpus import Item, Note, Record
 from data_pipelines.corpora.listing import Clip
 from data_pipelines.corpora.sources import Decode, Source
-from data_pipelines.features import clip_audio, pitch, textgrids
+from data_pipelines.features import clip_audio, textgrids
 from data_pipelines.features.clip_audio import CleanClip, Limits
 from ns_jax import audio
 from ns_jax.audio import AudioSpec
+from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.text import symbols
 from ns_jax.text.frontend import Frontend, Reading

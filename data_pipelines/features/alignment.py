@@ -12,8 +12,8 @@ import numpy as np
 
 from data_pipelines import layers
 from data_pipelines.corpora.corpus import Note, Record
-from data_pipelines.features import pauses
 from ns_jax import audio
+from ns_jax.text import pauses
 
 # (phonemes [N] of each, waves [S] of each) -> durations [N] of each, frames
 AlignFn = Callable[

@@ -11,10 +11,10 @@ from praatio.utilities import errors
 
 from data_pipelines.corpora.listing import Clip
 from data_pipelines.features import durations as rounding
-from data_pipelines.features import pauses, phone_matching
+from data_pipelines.features import phone_matching
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
-from ns_jax.text import symbols
+from ns_jax.text import pauses, symbols
 from ns_jax.text.frontend import Reading
 
 _LEAST_MATCHED = 0.7  # of the phones

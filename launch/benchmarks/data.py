@@ -34,10 +34,10 @@ from data_pipelines.features import (
   clip_audio,
   codes,
   pauses,
-  pitch,
 )
 from ns_jax import audio, stages
 from ns_jax.audio import AudioSpec
+from ns_jax.dsp import pitch
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.text.frontend import Frontend
 
@@ -145,7 +145,7 @@ def _preparation_rates(corpus: _Sample, spec: AudioSpec) -> dict[str, float]:
 
 def _alignment_rate(workdir: str, out: pathlib.Path) -> float:
   """Audio seconds per second of a trained aligner on this machine's device."""
-  aligner = SpeechAligner.from_workdir(workdir)
+  aligner = SpeechAligner.load(workdir)
   stored = list(records.Records(out, "train"))[:64]
   offers = [pauses.offer(r["phonemes"], r["word_starts"]) for r in stored]
   phonemes = [offer.phonemes for offer in offers]

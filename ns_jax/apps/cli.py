@@ -265,6 +265,193 @@ def decode(
   _run(job)
 
 
+_MODEL = click.option(
+  "--model",
+  default="shipped",
+  show_default=True,
+  metavar="FOLDER",
+  help="Bundle or workdir of ns2; 'shipped' comes along.",
+)
+_WAVE_OUT = click.option(
+  "--out", required=True, metavar="WAV", help="Wave file to write."
+)
+_TEXT_OF_SOURCE = click.option(
+  "--text", required=True, help="What is said in SOURCE."
+)
+
+
+@cli.command()
+@click.option("--text", help="What to say; of any length.")
+@click.option(
+  "--text-file",
+  type=click.Path(path_type=pathlib.Path),
+  help="Texts, one a line; --out is then a folder.",
+)
+@click.option(
+  "--prompt",
+  "prompts",
+  multiple=True,
+  required=True,
+  metavar="AUDIO",
+  help="A few seconds of the voice; repeatable.",
+)
+@click.option(
+  "--out", required=True, metavar="WAV", help="Wave file or folder to write."
+)
+@_MODEL
+@click.option(
+  "--speed", default=1.0, show_default=True, help="2: twice as fast."
+)
+@click.option(
+  "--pitch", default=0.0, show_default=True, help="Semitones up or down."
+)
+@click.option(
+  "--energy", default=0.0, show_default=True, help="Decibels louder or softer."
+)
+@click.option("--seed", default=0, show_default=True, help="Another reading.")
+@click.option("--solver", help="Of the diffusion: euler, heun, dpmpp_2m, ...")
+@click.option("--steps", type=int, help="Of the solver.")
+@click.option("--temperature", type=float, help="The start has variance 1/T.")
+@click.option(
+  "--guidance", type=float, help="Follow the voice closer: 0.5 to 2; 0: off."
+)
+@_OVERWRITE
+def synthesize(
+  text: str | None,
+  text_file: pathlib.Path | None,
+  prompts: tuple[str, ...],
+  out: str,
+  model: str,
+  speed: float,
+  pitch: float,
+  energy: float,
+  seed: int,
+  solver: str | None,
+  steps: int | None,
+  temperature: float | None,
+  guidance: float | None,
+  overwrite: bool,
+) -> None:
+  """Says a text in the voice of a recording.
+
+  Example: ns-jax synthesize --text "Hello." --prompt voice.wav --out hello.wav
+  """
+
+  def job() -> int:
+    if (text is None) == (text_file is None):
+      raise UserError("give one of --text and --text-file")
+    from ns_jax.apps import speaking
+    from ns_jax.inference.synthesize import Manner
+
+    terminal.cache_compiled()
+    texts = speaking.read_texts(text_file) if text_file else [text or ""]
+    seconds = speaking.synthesize(
+      texts,
+      prompts,
+      out,
+      model=model,
+      sampling=speaking.Sampling(solver, steps, temperature, guidance),
+      manner=Manner(speed, pitch, energy),
+      seed=seed,
+      overwrite=overwrite,
+    )
+    click.echo(f"{out}: {seconds:.2f} s of speech")
+    return 0
+
+  _run(job)
+
+
+@cli.command()
+@click.argument("source")
+@_TEXT_OF_SOURCE
+@click.option(
+  "--prompt", required=True, metavar="AUDIO", help="Who is to say it."
+)
+@_WAVE_OUT
+@_MODEL
+@click.option(
+  "--steps", default=50, show_default=True, help="Of the solver, each way."
+)
+@_OVERWRITE
+def convert(
+  source: str,
+  text: str,
+  prompt: str,
+  out: str,
+  model: str,
+  steps: int,
+  overwrite: bool,
+) -> None:
+  """Says the recording SOURCE again in another voice, with its timing.
+
+  Example: ns-jax convert me.wav --text "Hello." --prompt you.wav --out out.wav
+  """
+
+  def job() -> int:
+    from ns_jax.apps import speaking
+
+    terminal.cache_compiled()
+    speaking.convert_voice(
+      source, text, prompt, out, model=model, steps=steps, overwrite=overwrite
+    )
+    click.echo(out)
+    return 0
+
+  _run(job)
+
+
+@cli.command()
+@click.argument("source")
+@_TEXT_OF_SOURCE
+@click.option(
+  "--prompt", required=True, metavar="AUDIO", help="The speaker without noise."
+)
+@click.option(
+  "--noise",
+  metavar="AUDIO",
+  help="The noise alone, as loud as in SOURCE; else heard in its pauses.",
+)
+@_WAVE_OUT
+@_MODEL
+@click.option(
+  "--steps", default=50, show_default=True, help="Of the solver, each way."
+)
+@_OVERWRITE
+def enhance(
+  source: str,
+  text: str,
+  prompt: str,
+  noise: str | None,
+  out: str,
+  model: str,
+  steps: int,
+  overwrite: bool,
+) -> None:
+  """Says the noisy recording SOURCE again without the noise.
+
+  Example: ns-jax enhance street.wav --text "Hello." --prompt me.wav --out o.wav
+  """
+
+  def job() -> int:
+    from ns_jax.apps import speaking
+
+    terminal.cache_compiled()
+    speaking.enhance(
+      source,
+      text,
+      prompt,
+      noise,
+      out,
+      model=model,
+      steps=steps,
+      overwrite=overwrite,
+    )
+    click.echo(out)
+    return 0
+
+  _run(job)
+
+
 @cli.command()
 @click.argument("workdir", type=click.Path(path_type=pathlib.Path))
 @click.argument("out", type=click.Path(path_type=pathlib.Path))
@@ -277,7 +464,9 @@ def decode(
 def export(
   workdir: pathlib.Path, out: pathlib.Path, card: pathlib.Path
 ) -> None:
-  """Writes the codec of WORKDIR to the folder OUT as a bundle.
+  """Writes the model of WORKDIR to the folder OUT as a bundle.
+
+  WORKDIR is that of a codec, an aligner or ns2.
 
   Weights in half precision (safetensors), the config and the model card.
 
@@ -286,12 +475,13 @@ def export(
 
   def job() -> int:
     from ns_jax.inference import restore
+    from ns_jax.inference.export import export as write_bundle
 
     try:
       text = card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"{card}: is no text that can be read") from error
-    restore.export_codec(restore.restore(workdir), out, text)
+    write_bundle(restore.restore(workdir), out, text)
     click.echo(out)
     return 0
 

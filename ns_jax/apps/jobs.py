@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -21,15 +20,14 @@ from jax.experimental import multihost_utils
 from data_pipelines import builder, examples, input_pipeline, records
 from data_pipelines.features import codes
 from ns_jax import audio, evaluation, sharding, stages
-from ns_jax.apps import checks
+from ns_jax.apps import checks, speaking
 from ns_jax.errors import UserError
 from ns_jax.evaluation import report
 from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference import restore
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.inference.restore import Weights
-from ns_jax.inference.synthesize import Synthesizer, Utterance
-from ns_jax.text.frontend import Frontend
+from ns_jax.inference.synthesize import Manner
 from ns_jax.training import checkpoint, loop, workdir, writers
 
 _logger = logging.getLogger(__name__)
@@ -105,40 +103,21 @@ def synthesize(
   """
   if text is None or prompt is None or out is None:
     raise UserError("--mode=synthesize needs --text, --prompt and --out")
-  target = _writable_wave(out)
-  phonemes = Frontend().ids(text)
-  weights = restore.restore(path)
-  if "sample" not in config or "sample" not in weights.config:
+  if "sample" not in config:
     raise UserError(
       "this stage cannot speak; give the config and workdir of an ns2 run"
     )
-  weights.config.sample = config.sample
-  spec = audio.AudioSpec(**weights.config.audio)
-  voice = audio.read_audio(prompt, spec)
-  synthesizer = Synthesizer(weights)
-  utterance = Utterance(phonemes, synthesizer.encode_prompt(voice))
-  (speech,) = synthesizer.speak([utterance])
-  try:
-    audio.write_wav(target, speech.wav, spec)
-  except OSError as error:
-    raise UserError(f"{out}: cannot be written ({error.strerror})") from error
-  _logger.info(
-    "wrote %s: %.2f seconds", target, len(speech.wav) / spec.sample_rate_hz
+  seconds = speaking.synthesize(
+    [text],
+    [prompt],
+    out,
+    model=str(path),
+    sampling=speaking.Sampling(**config.sample),
+    manner=Manner(),
+    seed=config.seed,
+    overwrite=True,
   )
-
-
-def _writable_wave(out: str) -> pathlib.Path:
-  """Checks what can be known before the work is done."""
-  target = pathlib.Path(out).absolute()
-  if target.suffix != ".wav":
-    raise UserError(f"{out}: is no .wav; give --out a name that ends so")
-  if target.is_dir():
-    raise UserError(f"{out}: is a folder; give --out a file in it")
-  if not target.parent.is_dir():
-    raise UserError(f"{out}: its folder does not exist; make it first")
-  if not os.access(target.parent, os.W_OK):
-    raise UserError(f"{out}: its folder cannot be written to; choose another")
-  return target
+  _logger.info("wrote %s: %.2f seconds", out, seconds)
 
 
 def _train(config: Any, run_dir: pathlib.Path) -> None:
@@ -196,7 +175,7 @@ def _codec_dir(config: Any, run_dir: pathlib.Path) -> pathlib.Path:
   name = config.frozen.codec
   if name == checks.TRAIN:
     return run_dir / "codec"
-  return restore.weights_folder(name)
+  return restore.weights_folder(name, "codec")
 
 
 def _codec(

@@ -102,7 +102,7 @@ def _check(request: Request, spec: AudioSpec) -> None:
     path = getattr(request, stage)
     if not path:
       continue
-    config = workdir.read_config(restore.weights_folder(path))
+    config = workdir.read_config(restore.weights_folder(path, stage))
     if config.stage != stage:
       raise UserError(f"{path}: is a run of {config.stage}, not of {stage}")
     if AudioSpec(**config.audio).grid != spec.grid:
@@ -178,7 +178,7 @@ def _add_durations(request: Request, out: pathlib.Path) -> None:
     out / records.LAYERS / "durations" / records.RECORDS_FILE
   ).is_file()
   if request.aligner:
-    run_dir = pathlib.Path(request.aligner).expanduser()
+    run_dir = restore.weights_folder(request.aligner, "aligner")
   elif is_done:
     return  # these records may have been moved since; they stay as they are
   else:
@@ -187,7 +187,7 @@ def _add_durations(request: Request, out: pathlib.Path) -> None:
   if not is_done and sup_dir.exists():
     _logger.info("sup-phonemes are removed: alignment adds pauses to phonemes")
     shutil.rmtree(sup_dir)
-  aligner = SpeechAligner.from_workdir(run_dir)
+  aligner = SpeechAligner.load(run_dir)
   alignment.add_durations(out, aligner.align, aligner.aligner_id)
 
 

@@ -14,6 +14,7 @@ from ns_jax import masks
 from ns_jax.array_types import Array, Params
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import mel
+from ns_jax.errors import UserError
 from ns_jax.inference import restore
 from ns_jax.models import aligner
 from ns_jax.nn import monotonic
@@ -43,9 +44,14 @@ class SpeechAligner:
     )
 
   @classmethod
-  def from_workdir(cls, path: str | pathlib.Path) -> "SpeechAligner":
-    """Reads the aligner of an aligner run."""
-    weights = restore.restore(path)
+  def load(cls, path: str | pathlib.Path = restore.SHIPPED) -> "SpeechAligner":
+    """Reads the aligner of a bundle or a run, or the one that comes along."""
+    weights = restore.restore(restore.weights_folder(path, "aligner"))
+    if weights.config.get("stage") != "aligner":
+      raise UserError(
+        f"{path}: a model of the stage {weights.config.get('stage')} cannot "
+        "align; give a bundle or workdir of an aligner"
+      )
     return cls(weights.config, weights.params["gen"])
 
   @property

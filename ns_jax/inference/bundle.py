@@ -22,7 +22,7 @@ from ns_jax.training import workdir
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
-_PARTS = ("params", "model_state")
+_PARTS = {"params", "model_state", "frozen"}
 _LARGEST_BYTES = 4 << 30
 
 
@@ -111,7 +111,7 @@ def read(
       raise UserError(f"{file}: {name} holds no finite weights; get it again")
   paths = {tuple(name.split("/")) for name in flat}
   folders = {path[:i] for path in paths for i in range(1, len(path))}
-  if {path[0] for path in paths} != set(_PARTS) or paths & folders:
+  if not {path[0] for path in paths} <= _PARTS or paths & folders:
     raise UserError(f"{file}: holds other weights than a bundle; get it again")
   wide = {name: tensor.astype(np.float32) for name, tensor in flat.items()}
   return config, step, traverse_util.unflatten_dict(wide, sep="/")

@@ -60,7 +60,7 @@ class SpeechCodec:
   @classmethod
   def load(cls, path: str | pathlib.Path = restore.SHIPPED) -> "SpeechCodec":
     """Reads the codec of a bundle or a run, or the one that comes along."""
-    return cls.of(restore.restore(restore.weights_folder(path)))
+    return cls.of(restore.restore(restore.weights_folder(path, "codec")))
 
   @classmethod
   def of(cls, weights: restore.Weights) -> "SpeechCodec":
@@ -68,6 +68,8 @@ class SpeechCodec:
     config = weights.config
     if "codec" in weights.frozen:
       frozen = weights.frozen["codec"]
+      if "codes" not in frozen:
+        return cls._shipped_for(config.frozen)
       return cls(config.codec, frozen, frozen["codes"])
     if config.get("stage") != "codec":
       raise UserError(f"a run of the stage {config.get('stage')} is no codec")
@@ -77,6 +79,17 @@ class SpeechCodec:
       return cls(config, weights.params["gen"], codebook)
     except _MISFITS as error:
       raise UserError(f"{_MISFIT} ({error})") from error
+
+  @classmethod
+  def _shipped_for(cls, frozen: Any) -> "SpeechCodec":
+    """The codec that comes along, for a model that was trained on it."""
+    codec = cls.load().first(frozen.num_codebooks)
+    if codec.codec_id != frozen.codec_id:
+      raise UserError(
+        "this model was trained on another codec than the one that comes along "
+        "with this version; get a bundle of this version"
+      )
+    return codec
 
   def first(self, num_codebooks: int | None) -> "SpeechCodec":
     """The same codec with its first codebooks alone; None: with all.

@@ -11,13 +11,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ns_jax.array_types import Params
-from ns_jax.errors import UserError
 from ns_jax.inference import bundle
 from ns_jax.training import checkpoint, workdir
 
-# The codec that comes along: its name, and where it is.
-SHIPPED = "shipped"
-SHIPPED_CODEC = pathlib.Path(__file__).parents[1] / "bundles" / "codec"
+SHIPPED = "shipped"  # the name of what comes along
+BUNDLES = pathlib.Path(__file__).parents[1] / "bundles"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +25,14 @@ class Weights:
   config: ConfigDict
   step: int
   params: dict[str, Params]  # player -> moving average where there is one
-  model_state: dict[str, Any]
+  model_state: dict[str, Any] = dataclasses.field(default_factory=dict)
   frozen: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def weights_folder(name: str | pathlib.Path) -> pathlib.Path:
-  """Where a bundle or workdir is; "shipped": the codec that comes along."""
+def weights_folder(name: str | pathlib.Path, stage: str) -> pathlib.Path:
+  """Where a bundle or workdir is; "shipped": the one that comes along."""
   if name == SHIPPED:
-    return SHIPPED_CODEC
+    return BUNDLES / stage
   return pathlib.Path(name).expanduser().absolute()
 
 
@@ -65,30 +63,3 @@ def restore(path: str | pathlib.Path) -> Weights:
     model_state=state["model_state"],
     frozen=state["frozen"],
   )
-
-
-def export_codec(weights: Weights, folder: pathlib.Path, card: str) -> None:
-  """Writes the codec of a codec run as a bundle.
-
-  Args:
-    weights: of the run.
-    folder: for the bundle.
-    card: its model card, Markdown.
-
-  Raises:
-    UserError: the run is not of a codec.
-  """
-  if weights.config.stage != "codec":
-    raise UserError(
-      f"a run of the stage {weights.config.stage} cannot be exported yet; "
-      "give the workdir of a codec"
-    )
-  codebook = weights.model_state["codebook"]
-  arrays = {
-    "params": {"gen": weights.params["gen"]},
-    "model_state": {"codebook": {"embeddings": codebook["embeddings"]}},
-  }
-  config = weights.config
-  kept = {name: config[name] for name in ("stage", "preset", "dtype", "audio")}
-  kept["model"] = {name: config.model[name] for name in ("codec", "quantizer")}
-  bundle.write(folder, ConfigDict(kept), weights.step, arrays, card)

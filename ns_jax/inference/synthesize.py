@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Zero-shot speech from a trained ns2 run: phonemes and a prompt to a wave."""
+"""Zero-shot speech from a trained model: phonemes and a prompt to a wave."""
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +15,23 @@ import numpy as np
 from ns_jax import audio
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
+from ns_jax.inference import restore
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.inference.restore import Weights
-from ns_jax.models import ns2_sampling
+from ns_jax.models import ns2_sampling, prosody
+from ns_jax.models.ns2_sampling import SampleOptions
 from ns_jax.stages import ns2 as ns2_stage
 from ns_jax.text import symbols
 
 MIN_PROMPT_SEC = 0.5
 SILENCE_DBFS = -50.0
+_MISFIT = "the weights of this model do not fit its config"
 _PHONEME_BLOCK = 32  # sizes are rounded up, so that few shapes are compiled
 _FRAME_BLOCK = 160
+_LOUDEST = 0.99  # where more energy would clip
+_SPEEDS = (0.25, 4.0)
+_SEMITONES = (-24.0, 24.0)
+_DECIBELS = (-40.0, 40.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +41,29 @@ class Utterance:
   phonemes: np.ndarray  # [N] int32 ids
   prompt: np.ndarray  # [P, D] float32, from `Synthesizer.encode_prompt`
   durations: np.ndarray | None = None  # [N] int32 frames; None: predict
+  f0_hz: np.ndarray | None = None  # [T] float32, 0 unvoiced; None: predict
+
+
+@dataclasses.dataclass(frozen=True)
+class Manner:
+  """How to say it, relative to what the model would do."""
+
+  speed: float = 1.0  # 2: in half the time; only of predicted durations
+  pitch_semitones: float = 0.0  # only of predicted pitch
+  energy_db: float = 0.0  # of the wave; never so much that it clips
+
+  def __post_init__(self) -> None:
+    """Checks the values."""
+    for name, (low, high) in {
+      "speed": _SPEEDS,
+      "pitch_semitones": _SEMITONES,
+      "energy_db": _DECIBELS,
+    }.items():
+      if not low <= getattr(self, name) <= high:  # NaN, too
+        raise UserError(
+          f"{name}={getattr(self, name)} is out of range; "
+          f"give {low:g} to {high:g}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,41 +78,103 @@ class Speech:
 class Synthesizer:
   """A trained model, ready to speak."""
 
-  def __init__(self, weights: Weights):
-    """Takes the weights of an ns2 run."""
+  def __init__(self, weights: Weights, options: SampleOptions | None = None):
+    """Takes the weights of an ns2 run or bundle.
+
+    Args:
+      weights: from `restore.restore`.
+      options: of the diffusion; None: as the config says.
+
+    Raises:
+      UserError: the weights are of another stage.
+    """
     config = weights.config
-    self._spec = AudioSpec(**config.audio)
+    if config.get("stage") != "ns2":
+      raise UserError(
+        f"a model of the stage {config.get('stage')} cannot speak; "
+        "give a bundle or workdir of ns2"
+      )
+    self.spec = AudioSpec(**config.audio)
+    self.options = options or SampleOptions(**config.sample)
+    self.max_phonemes: int = config.data.max_phonemes
+    self.codec = SpeechCodec.of(weights)
     self._params = weights.params["gen"]
     self._frozen = weights.frozen
-    self._codec = SpeechCodec.of(weights)
-    self._options = ns2_sampling.SampleOptions(**config.sample)
     self._max_prompt_frames = ns2_stage.max_prompt_frames(config)
-    model = ns2_stage.make_model(config)
+    self._model = model = ns2_stage.make_model(config)
+    rate_hz = self.spec.frame_rate_hz
     self._predict_durations = jax.jit(
       functools.partial(ns2_sampling.predict_durations, model)
     )
+    self._predict_f0 = jax.jit(
+      functools.partial(ns2_sampling.predict_f0, model),
+      static_argnames="num_frames",
+    )
     self._generate = jax.jit(
+      functools.partial(ns2_sampling.generate, model, frame_rate_hz=rate_hz),
+      static_argnames="options",
+    )
+    self._carry = jax.jit(
       functools.partial(
-        ns2_sampling.generate, model, frame_rate_hz=self._spec.frame_rate_hz
+        ns2_sampling.carry_to_noise, model, frame_rate_hz=rate_hz
       ),
-      static_argnames=("num_frames", "options"),
+      static_argnames="steps",
     )
 
-  def encode_prompt(self, wav: np.ndarray) -> np.ndarray:
+  @classmethod
+  def load(
+    cls,
+    path: str | pathlib.Path = restore.SHIPPED,
+    options: SampleOptions | None = None,
+  ) -> "Synthesizer":
+    """Reads a bundle or workdir, or the model that comes along.
+
+    Raises:
+      UserError: there is none, or its parts do not fit one another.
+    """
+    folder = restore.weights_folder(path, "ns2")
+    try:
+      synthesizer = cls(restore.restore(folder), options)
+      fits = synthesizer._fits()
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+      raise UserError(f"{folder}: {_MISFIT} ({error})") from error
+    if not fits:
+      raise UserError(f"{folder}: {_MISFIT}")
+    return synthesizer
+
+  def _fits(self) -> bool:
+    """Whether the weights have the shapes of the model."""
+    ids = jnp.ones((1, 4), jnp.int32)
+    pitch = jnp.ones((1, 4))
+    latents = jnp.ones((1, 4, self._model.denoiser.latent_dim))
+    expected = jax.eval_shape(
+      self._model.init,
+      jax.random.key(0),
+      *(ids, ids, pitch, pitch, latents, latents),
+    )
+    shapes = jax.tree.map(jnp.shape, dict(expected["params"]))
+    return jax.tree.map(jnp.shape, dict(self._params)) == shapes
+
+  def encode_prompt(self, *wavs: np.ndarray) -> np.ndarray:
     """Turns a few seconds of a voice into what the model listens to.
 
     Silence around the speech is cut off, and so is what goes beyond the
     longest prompt the model was trained with; its level is that of records.
 
     Args:
-      wav: [S] float32, in [-1, 1], at the model's sample rate.
+      *wavs: [S] float32 each, in [-1, 1], at the model's sample rate, all of
+        one speaker; they share the length that the model can hear.
 
     Returns:
       [P, D] float32, normalised latents.
 
     Raises:
-      UserError: the prompt is silent or too short.
+      UserError: a prompt is silent or too short.
     """
+    share = self._max_prompt_frames // len(wavs)
+    return np.concatenate([self._encode_prompt(wav, share) for wav in wavs])
+
+  def _encode_prompt(self, wav: np.ndarray, max_frames: int) -> np.ndarray:
     level_dbfs = 20.0 * np.log10(max(float(np.sqrt(np.mean(wav**2))), 1e-9))
     if level_dbfs < SILENCE_DBFS:
       raise UserError(
@@ -88,74 +182,189 @@ class Synthesizer:
         "give a recording of someone speaking"
       )
     speech, _ = librosa.effects.trim(wav, top_db=40)
-    seconds = len(speech) / self._spec.sample_rate_hz
+    seconds = len(speech) / self.spec.sample_rate_hz
     if seconds < MIN_PROMPT_SEC:
       raise UserError(
         f"the prompt holds only {seconds:.2f} s of speech; "
         f"give at least {MIN_PROMPT_SEC} s, better 3 s"
       )
-    speech = speech[: self._spec.num_samples(self._max_prompt_frames)]
-    _, latents = self._codec.encode(audio.level(speech)[None, :])
-    x = ns2_stage.normalise(self._frozen, jnp.asarray(latents))
-    return np.asarray(x)[0]
+    speech = speech[: self.spec.num_samples(max_frames)]
+    return self.encode(audio.level(speech))
+
+  def encode(self, wav: np.ndarray) -> np.ndarray:
+    """Normalised latents [T, D] of a wave [S], T = ceil(S / hop)."""
+    _, latents = self.codec.encode(wav[None, :])
+    return np.asarray(ns2_stage.normalise(self._frozen, jnp.asarray(latents)))[
+      0
+    ]
 
   def speak(
-    self, utterances: Sequence[Utterance], *, seed: int = 0
+    self,
+    utterances: Sequence[Utterance],
+    *,
+    seed: int = 0,
+    manner: Manner | None = None,
   ) -> list[Speech]:
     """Speaks a batch.
 
     Args:
       utterances: what to say.
       seed: of the diffusion's noise.
+      manner: how; None: as the model would.
 
     Returns:
       One `Speech` for each utterance.
     """
+    manner = manner or Manner()
     request = self._request(utterances)
-    durations = np.array(self._predict_durations(self._params, request))
-    for row, utterance in zip(durations, utterances, strict=True):
-      if utterance.durations is not None:
-        row[: len(utterance.durations)] = utterance.durations
-    num_frames = int(durations.sum(axis=1).max())
+    planned = self._plan(request, utterances, manner)
+    spoken = self._generate(
+      self._params, request, planned, jax.random.key(seed), options=self.options
+    )
+    return self._decode(spoken, planned, utterances, manner.energy_db)
+
+  def retell(
+    self,
+    source: Utterance,
+    latents: np.ndarray,
+    prompt: np.ndarray,
+    f0_hz: np.ndarray,
+    *,
+    steps: int,
+  ) -> Speech:
+    """Says what was said once more, after another prompt (Sec. 5).
+
+    The recording is carried along the ODE to noise, hearing its own voice, and
+    from there back again, hearing the other.
+
+    Args:
+      source: what was said, with its durations, pitch and voice.
+      latents: [T, D] float32, normalised, of the recording.
+      prompt: [P, D] float32, normalised, of the voice to say it in.
+      f0_hz: [T] float32, its pitch.
+      steps: of the solver in each direction.
+
+    Returns:
+      The speech, as long as the recording.
+    """
+    request = self._request([source])
+    planned = self._plan(request, [source], Manner())
+    size = planned.f0_hz.shape[1]
+    start = self._carry(
+      self._params,
+      request,
+      planned,
+      jnp.asarray(_pad(latents, size))[None],
+      steps=steps,
+    )
+    target = dataclasses.replace(source, prompt=prompt, f0_hz=f0_hz)
+    request = self._request([target])
+    planned = self._plan(request, [target], Manner())
+    options = dataclasses.replace(self.options, solver="heun", steps=steps)
     spoken = self._generate(
       self._params,
-      dataclasses.replace(request, durations=jnp.asarray(durations)),
-      jax.random.key(seed),
-      num_frames=num_frames + -num_frames % _FRAME_BLOCK,
-      options=self._options,
+      request,
+      planned,
+      jax.random.key(0),  # neither the start nor the ODE draws anything
+      start,
+      options=options,
     )
-    latents = np.asarray(ns2_stage.denormalise(self._frozen, spoken.latents))
-    wavs = self._codec.decode(latents)
-    f0_hz = np.asarray(spoken.f0_hz)
+    return self._decode(spoken, planned, [target], energy_db=0.0)[0]
+
+  def _request(self, utterances: Sequence[Utterance]) -> ns2_sampling.Request:
+    """Pads a batch to shapes of a few fixed sizes."""
+    size = _rounded(max(len(u.phonemes) for u in utterances), _PHONEME_BLOCK)
+    phonemes = np.stack([_pad(u.phonemes, size) for u in utterances])
+    prompts = [u.prompt[: self._max_prompt_frames] for u in utterances]
+    padded = [_pad(prompt, self._max_prompt_frames) for prompt in prompts]
+    return ns2_sampling.Request(
+      phonemes=jnp.asarray(phonemes),
+      num_phonemes=jnp.asarray([len(u.phonemes) for u in utterances]),
+      is_pause=jnp.asarray(symbols.is_pause(phonemes)),
+      prompt=jnp.asarray(np.stack(padded)),
+      prompt_frames=jnp.asarray([len(prompt) for prompt in prompts]),
+    )
+
+  def _plan(
+    self,
+    request: ns2_sampling.Request,
+    utterances: Sequence[Utterance],
+    manner: Manner,
+  ) -> ns2_sampling.Prosody:
+    """Predicts timing and pitch where they are not given."""
+    durations = np.array(self._predict_durations(self._params, request))
+    for row, utterance in zip(durations, utterances, strict=True):
+      count = len(utterance.phonemes)
+      if utterance.durations is None:
+        row[:count] = _at_speed(
+          row[:count], symbols.is_pause(utterance.phonemes), manner.speed
+        )
+      else:
+        row[:count] = utterance.durations
+    num_frames = _rounded(int(durations.sum(axis=1).max()), _FRAME_BLOCK)
+    f0_hz = np.array(
+      self._predict_f0(self._params, request, durations, num_frames=num_frames)
+    )
+    bent_hz = f0_hz * 2.0 ** (manner.pitch_semitones / 12.0)
+    bent_hz = np.clip(bent_hz, prosody.MIN_F0_HZ, prosody.MAX_F0_HZ)
+    f0_hz = np.where(f0_hz > 0.0, bent_hz, 0.0).astype(np.float32)
+    for row, utterance in zip(f0_hz, utterances, strict=True):
+      if utterance.f0_hz is not None:
+        row[:] = _pad(utterance.f0_hz[:num_frames], num_frames)
+    return ns2_sampling.Prosody(jnp.asarray(durations), jnp.asarray(f0_hz))
+
+  def _decode(
+    self,
+    spoken: Any,
+    planned: ns2_sampling.Prosody,
+    utterances: Sequence[Utterance],
+    energy_db: float,
+  ) -> list[Speech]:
+    """Waves of latents [B, T, D], each as long as its durations."""
+    latents = np.asarray(ns2_stage.denormalise(self._frozen, spoken))
+    wavs = self.codec.decode(latents)
+    durations, f0_hz = np.asarray(planned.durations), np.asarray(planned.f0_hz)
     speeches = []
     for i, utterance in enumerate(utterances):
       frames = int(durations[i].sum())
+      wav = wavs[i, : self.spec.num_samples(frames)]
       speeches.append(
         Speech(
-          wav=wavs[i, : self._spec.num_samples(frames)],
+          wav=_louder(wav, energy_db),
           durations=durations[i, : len(utterance.phonemes)],
           f0_hz=f0_hz[i, :frames],
         )
       )
     return speeches
 
-  def _request(self, utterances: Sequence[Utterance]) -> ns2_sampling.Request:
-    """Pads a batch to shapes of a few fixed sizes."""
-    longest = max(len(u.phonemes) for u in utterances)
-    size = longest + -longest % _PHONEME_BLOCK
-    phonemes = np.stack(
-      [np.pad(u.phonemes, (0, size - len(u.phonemes))) for u in utterances]
-    )
-    prompts = [u.prompt[: self._max_prompt_frames] for u in utterances]
-    frames = [len(prompt) for prompt in prompts]
-    padded = [
-      np.pad(prompt, ((0, self._max_prompt_frames - len(prompt)), (0, 0)))
-      for prompt in prompts
-    ]
-    return ns2_sampling.Request(
-      phonemes=jnp.asarray(phonemes),
-      num_phonemes=jnp.asarray([len(u.phonemes) for u in utterances]),
-      is_pause=jnp.asarray(symbols.is_pause(phonemes)),
-      prompt=jnp.asarray(np.stack(padded)),
-      prompt_frames=jnp.asarray(frames),
-    )
+
+def _rounded(size: int, block: int) -> int:
+  """The next multiple of `block`, at least one of it."""
+  return max(size + -size % block, block)
+
+
+def _pad(values: np.ndarray, size: int) -> np.ndarray:
+  """Zeros after [n, ...] up to [size, ...]."""
+  padded = np.zeros((size, *values.shape[1:]), values.dtype)
+  padded[: len(values)] = values
+  return padded
+
+
+def _at_speed(
+  durations: np.ndarray, is_pause: np.ndarray, speed: float
+) -> np.ndarray:
+  """Durations [N] in frames at another speed; phones last at least one.
+
+  Boundaries are rounded, not lengths, so that errors do not add up.
+  """
+  ends = np.rint(np.cumsum(durations) / speed).astype(np.int32)
+  return np.maximum(np.diff(ends, prepend=0), np.where(is_pause, 0, 1))
+
+
+def _louder(wav: np.ndarray, gain_db: float) -> np.ndarray:
+  """The wave with a gain, less where it would clip."""
+  if gain_db == 0.0:
+    return wav
+  peak = max(float(np.abs(wav).max(initial=0.0)), 1e-9)
+  gain = min(10.0 ** (gain_db / 20.0), max(_LOUDEST / peak, 1.0))
+  return (gain * wav).astype(np.float32)

@@ -28,16 +28,12 @@ class Request:
   is_pause: Array  # [B, N] bool, symbols that may last no frame
   prompt: Array  # [B, P, D] float32, normalised latents
   prompt_frames: Array  # [B] int32, 0: no voice in particular
-  durations: Array | None = None  # [B, N] int32 frames; None: predict them
-  f0_hz: Array | None = None  # [B, T] float32, 0 = unvoiced; None: predict it
 
 
 @flax.struct.dataclass
-class Speech:
-  """What was said, T = the `num_frames` that was asked for."""
+class Prosody:
+  """When each phoneme is said and at which pitch."""
 
-  latents: Array  # [B, T, D] float32, normalised
-  mask: Array  # [B, T] bool, frames of speech
   durations: Array  # [B, N] int32, frames
   f0_hz: Array  # [B, T] float32, 0 where unvoiced
 
@@ -81,62 +77,145 @@ def predict_durations(
   return prosody.round_durations(log_durations, mask, request.is_pause)
 
 
+def predict_f0(
+  model: NaturalSpeech2,
+  params: Params,
+  request: Request,
+  durations: Array,
+  *,
+  num_frames: int,
+) -> Array:
+  """Pitch of each frame, [B, num_frames] float32, Hz, 0 where unvoiced."""
+  hidden, prompt, _ = _listen(model, params, request)
+  frames, mask = _expand(hidden, durations, num_frames)
+  pitch: Any = model.apply(
+    {"params": params},
+    *(frames, mask, prompt),
+    train=False,
+    method="predict_pitch",
+  )
+  return prosody.f0_of(pitch, mask)
+
+
 def generate(
   model: NaturalSpeech2,
   params: Params,
   request: Request,
+  planned: Prosody,
   key: Array,
+  start: Array | None = None,
   *,
-  num_frames: int,
   frame_rate_hz: float,
   options: SampleOptions,
-) -> Speech:
+) -> Array:
   """Speaks (NaturalSpeech 2, Sec. 3.2 to 3.4).
 
   Args:
     model: the module.
     params: its parameters.
     request: a batch of texts and prompts.
+    planned: their timing and pitch; its T is fixed, longer speech loses its
+      end.
     key: typed key, of the diffusion's noise.
-    num_frames: T, fixed; longer speech loses its end.
+    start: [B, T, D] where the diffusion starts; None: noise.
     frame_rate_hz: of the latents.
     options: of the solver.
 
   Returns:
-    Latents with the durations and pitch they were made for.
+    [B, T, D] float32, normalised latents, 0 after the end.
   """
-
-  def call(method: str, *args: Any) -> Any:
-    return model.apply({"params": params}, *args, method=method, train=False)
-
-  hidden, prompt, _ = _listen(model, params, request)
-  durations = request.durations
-  if durations is None:
-    durations = predict_durations(model, params, request)
-  frames = prosody.expand(hidden, durations, num_frames)
-  mask = masks.length_mask(durations.sum(axis=1), num_frames)
-  f0_hz = request.f0_hz
-  if f0_hz is None:
-    f0_hz = prosody.f0_of(call("predict_pitch", frames, mask, prompt), mask)
-  f0_phase = prosody.advance_phase(f0_hz, frame_rate_hz)
-  cond = model.apply(
-    {"params": params}, frames, f0_hz, f0_phase, method="condition"
-  )
-
-  def denoise_with(voice: Any) -> samplers.DenoiseFn:
-    return lambda x, t: call("denoise", x, t, cond, voice, mask)
-
-  nobody = call(
-    "encode_prompt",
-    request.prompt[:, :1],
-    jnp.zeros_like(request.prompt_frames),
-  )
-  denoise_fn = guidance.classifier_free(
-    denoise_with(prompt), denoise_with(nobody), options.guidance
+  denoise_fn, mask = _denoiser(
+    model, params, request, planned, frame_rate_hz, options.guidance
   )
   shape = (*mask.shape, request.prompt.shape[-1])
-  latents = sample_latents(denoise_fn, model.schedule, key, shape, options)
-  return Speech(latents * mask[..., None], mask, durations, f0_hz)
+  latents = sample_latents(
+    denoise_fn, model.schedule, key, shape, options, start
+  )
+  return latents * mask[..., None]
+
+
+def carry_to_noise(
+  model: NaturalSpeech2,
+  params: Params,
+  request: Request,
+  planned: Prosody,
+  latents: Array,
+  *,
+  frame_rate_hz: float,
+  steps: int,
+) -> Array:
+  """Where the diffusion would have to start to say this (Sec. 5).
+
+  The ODE backwards in time, by Heun's method; what `generate` makes of the
+  result with another prompt is the same speech in another voice.
+
+  Args:
+    model: the module.
+    params: its parameters.
+    request: what is said, with a prompt of the voice that says it.
+    planned: its timing and pitch.
+    latents: [B, T, D] float32, normalised.
+    frame_rate_hz: of the latents.
+    steps: of the solver, two evaluations each.
+
+  Returns:
+    [B, T, D] float32.
+  """
+  denoise_fn, _ = _denoiser(
+    model, params, request, planned, frame_rate_hz, guidance_weight=0.0
+  )
+  solver, schedule = samplers.SOLVERS["heun"], model.schedule
+  times = solver.make_times(schedule, steps, samplers.T_END, schedule.start)
+  return samplers.integrate(
+    denoise_fn,
+    schedule,
+    latents,
+    jax.random.key(0),  # the ODE draws nothing
+    times=times,
+    stepper=solver.stepper,
+  )
+
+
+def _denoiser(
+  model: NaturalSpeech2,
+  params: Params,
+  request: Request,
+  planned: Prosody,
+  frame_rate_hz: float,
+  guidance_weight: float,
+) -> tuple[samplers.DenoiseFn, Array]:
+  """The denoiser of a request, and the mask [B, T] of its frames."""
+  call = functools.partial(model.apply, {"params": params})
+  hidden, prompt, _ = _listen(model, params, request)
+  num_frames = planned.f0_hz.shape[1]
+  frames, mask = _expand(hidden, planned.durations, num_frames)
+  f0_phase = prosody.advance_phase(planned.f0_hz, frame_rate_hz)
+  cond = call(frames, planned.f0_hz, f0_phase, method="condition")
+
+  def denoise_with(voice: Any) -> samplers.DenoiseFn:
+    def denoise(x: Array, t: Array) -> Any:
+      return call(x, t, cond, voice, mask, train=False, method="denoise")
+
+    return denoise
+
+  nobody = call(
+    request.prompt[:, :1],
+    jnp.zeros_like(request.prompt_frames),
+    train=False,
+    method="encode_prompt",
+  )
+  denoise_fn = guidance.classifier_free(
+    denoise_with(prompt), denoise_with(nobody), guidance_weight
+  )
+  return denoise_fn, mask
+
+
+def _expand(
+  hidden: Array, durations: Array, num_frames: int
+) -> tuple[Array, Array]:
+  """Frames [B, T, E] of hidden phonemes [B, N, E], and which are real."""
+  mask = masks.length_mask(durations.sum(axis=1), num_frames)
+  return prosody.expand(hidden, durations, num_frames), mask
 
 
 def _listen(
@@ -158,14 +237,17 @@ def sample_latents(
   key: Array,
   shape: tuple[int, ...],
   options: SampleOptions,
+  start: Array | None = None,
 ) -> Array:
-  """Runs the solver from noise; returns latents of `shape`, [B, T, D]."""
+  """Runs the solver from `start` or noise; latents of `shape`, [B, T, D]."""
   noise_key, solver_key = jax.random.split(key)
   solver = samplers.SOLVERS[options.solver]
+  if start is None:
+    start = samplers.initial_noise(noise_key, shape, options.temperature)
   return samplers.sample(
     denoise_fn,
     schedule,
-    samplers.initial_noise(noise_key, shape, options.temperature),
+    start,
     solver_key,
     times=solver.make_times(
       schedule, options.steps, schedule.start, samplers.T_END

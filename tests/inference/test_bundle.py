@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from ns_jax.errors import UserError
-from ns_jax.inference import bundle, restore
+from ns_jax.inference import bundle, export, restore
 from ns_jax.inference.codec import SpeechCodec
 from tests import codecs
 
@@ -67,7 +67,7 @@ NAME = "params/gen/encoder/trunk/stem/kernel"
     (lambda t: t.update(more=t[NAME]), "other weights"),
     (lambda t: t.update(params=t[NAME]), "other weights"),
     (lambda t: t.update({"params/gen/more": t[NAME]}), "do not fit"),
-    (lambda t: t.pop("model_state/codebook/embeddings"), "other weights"),
+    (lambda t: t.pop("model_state/codebook/embeddings"), "do not fit"),
   ],
 )
 def test_wrong_weights_are_refused(folder, tmp_path, change, message):
@@ -122,7 +122,7 @@ def test_a_run_and_its_bundle_are_one_codec(tmp_path):
     weights,
     params=jax.tree.map(lambda x: x * np.float32(1.0001), weights.params),
   )
-  restore.export_codec(weights, tmp_path / "bundle", codecs.CARD)
+  export.export(weights, tmp_path / "bundle", codecs.CARD)
   ours, theirs = SpeechCodec.of(weights), SpeechCodec.load(tmp_path / "bundle")
   assert ours.codec_id == theirs.codec_id
   assert codecs.codec(seed=1).codec_id != ours.codec_id
@@ -147,8 +147,8 @@ def test_only_codecs_are_codecs(folder, tmp_path):
   copy = tmp_path / "copy"
   shutil.copytree(folder, copy)
   config = json.loads((copy / "config.json").read_text())
-  (copy / "config.json").write_text(json.dumps({**config, "stage": "aligner"}))
+  (copy / "config.json").write_text(json.dumps({**config, "stage": "ns1"}))
   with pytest.raises(UserError, match="is no codec"):
     SpeechCodec.load(copy)
   with pytest.raises(UserError, match="cannot be exported"):
-    restore.export_codec(restore.restore(copy), tmp_path / "out", "")
+    export.export(restore.restore(copy), tmp_path / "out", "")

@@ -33,7 +33,7 @@ def recording(tmp_path_factory):
 
 
 def test_it_is_small_and_has_a_card():
-  folder = restore.SHIPPED_CODEC
+  folder = restore.BUNDLES / "codec"
   assert (folder / bundle.WEIGHTS_FILE).stat().st_size < _MOST_BYTES
   card = (folder / bundle.CARD_FILE).read_text()
   for word in ("LibriSpeech", "CC BY 4.0", "LJSpeech", "public domain"):

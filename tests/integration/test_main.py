@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ns_jax.inference.restore import SHIPPED_CODEC
+from ns_jax.inference.restore import BUNDLES
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
@@ -198,7 +198,7 @@ def test_the_codec_that_comes_along_needs_no_training(trained, tmp_path):
   assert metrics(workdir)
   assert not (workdir / "codec").exists()
   ours = json.loads((workdir / "config.json").read_text())["codec"]
-  theirs = json.loads((SHIPPED_CODEC / "config.json").read_text())
+  theirs = json.loads((BUNDLES / "codec" / "config.json").read_text())
   assert ours["model"] == theirs["model"]
 
 

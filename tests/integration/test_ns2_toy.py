@@ -90,19 +90,16 @@ def _speak(model, params, batch, voices, key):
     is_pause=jnp.zeros((B, N), bool),
     prompt=ns2_stage.normalise(_frozen(), jnp.asarray(z)),
     prompt_frames=jnp.full((B,), P),
-    durations=jnp.asarray(batch["durations"]),
-    f0_hz=jnp.asarray(batch["f0"]),
+  )
+  planned = ns2_sampling.Prosody(
+    jnp.asarray(batch["durations"]), jnp.asarray(batch["f0"])
   )
   options = ns2_sampling.SampleOptions("euler", 100, 1.0, 0.0)
   speak = functools.partial(
-    ns2_sampling.generate,
-    model,
-    num_frames=T,
-    frame_rate_hz=80.0,
-    options=options,
+    ns2_sampling.generate, model, frame_rate_hz=80.0, options=options
   )
-  speech = jax.jit(speak)(params, request, key)
-  return np.asarray(ns2_stage.denormalise(_frozen(), speech.latents))
+  latents = jax.jit(speak)(params, request, planned, key)
+  return np.asarray(ns2_stage.denormalise(_frozen(), latents))
 
 
 def test_phones_and_voices_come_out_where_they_should():

@@ -20,6 +20,9 @@ OPTIONS = ns2_sampling.SampleOptions("euler", 3, 1.44, 0.0)
 
 def _config():
   model = ns2_config.get_config("tiny").model
+  model.prediction = (
+    "velocity"  # so that latents without noise stay as they are
+  )
   model.phoneme_encoder.num_layers = 1
   model.prompt_encoder.num_layers = 1
   return model
@@ -58,63 +61,70 @@ def _request(**changes):
     is_pause=jnp.zeros((B, N), bool).at[:, 1].set(True),
     prompt=jax.random.normal(jax.random.key(2), (B, P, D)),
     prompt_frames=jnp.array([7, 5]),
+  )
+  return request.replace(**changes)
+
+
+def _planned(**changes):
+  planned = ns2_sampling.Prosody(
     durations=jnp.array([[2, 0, 3, 4, 1, 6], [5, 0, 4, 2, 0, 0]]),
     f0_hz=jnp.full((B, T), 120.0),
   )
-  return request.replace(**changes)
+  return planned.replace(**changes)
+
+
+MASK = np.arange(T)[None, :] < np.array([16, 11])[:, None]
 
 
 @functools.cache
 def _generator(options):
   return jax.jit(
     functools.partial(
-      ns2_sampling.generate,
-      _model(),
-      num_frames=T,
-      frame_rate_hz=80.0,
-      options=options,
+      ns2_sampling.generate, _model(), frame_rate_hz=80.0, options=options
     )
   )
 
 
-def _generate(request, options=OPTIONS, seed=0):
-  return _generator(options)(_params(), request, jax.random.key(seed))
+def _generate(request, planned=None, options=OPTIONS, seed=0, start=None):
+  planned = _planned() if planned is None else planned
+  key = jax.random.key(seed)
+  return _generator(options)(_params(), request, planned, key, start)
 
 
-def test_given_timing_and_pitch_are_kept():
+def test_latents_end_with_their_durations():
+  latents = _generate(_request())
+  assert latents.shape == (B, T, D)
+  assert float(jnp.abs(latents[~MASK]).max()) == 0.0
+  assert float(jnp.abs(latents[MASK]).min()) > 0.0
+  assert bool(jnp.isfinite(latents).all())
+
+
+def test_timing_and_pitch_are_predicted():
   request = _request()
-  speech = _generate(request)
-  assert speech.latents.shape == (B, T, D)
-  np.testing.assert_array_equal(speech.durations, request.durations)
-  np.testing.assert_array_equal(speech.f0_hz, request.f0_hz)
-  np.testing.assert_array_equal(speech.mask.sum(1), [16, 11])
-  assert float(jnp.abs(speech.latents[~speech.mask]).max()) == 0.0
-  assert bool(jnp.isfinite(speech.latents).all())
-
-
-def test_timing_and_pitch_are_predicted_where_not_given():
-  speech = _generate(_request(durations=None, f0_hz=None))
-  real = jnp.arange(N)[None, :] < jnp.array([6, 4])[:, None]
-  phones = real & ~_request().is_pause
-  assert (speech.durations[phones] >= 1).all()
-  assert (speech.durations[~real] == 0).all()
-  voiced = speech.f0_hz[speech.f0_hz > 0]
+  durations = ns2_sampling.predict_durations(_model(), _params(), request)
+  real = jnp.arange(N)[None, :] < request.num_phonemes[:, None]
+  assert (durations[real & ~request.is_pause] >= 1).all()
+  assert (durations[~real] == 0).all()
+  f0_hz = ns2_sampling.predict_f0(
+    _model(), _params(), request, _planned().durations, num_frames=T
+  )
+  voiced = f0_hz[f0_hz > 0]
   assert ((voiced >= 49.9) & (voiced <= 1101.0)).all()
-  assert (speech.f0_hz[~speech.mask] == 0).all()
+  assert (f0_hz[~MASK] == 0).all()
 
 
-def test_speech_depends_on_seed_prompt_and_text():
-  request = _request()
-  speech = _generate(request).latents
+def test_speech_depends_on_seed_prompt_text_and_pitch():
+  request, planned = _request(), _planned()
+  latents = _generate(request)
   changed = dict(
-    prompt=_request(prompt=-request.prompt),
-    text=_request(phonemes=(request.phonemes + 3) % 8),
-    f0=_request(f0_hz=2.0 * request.f0_hz),
+    prompt=(_request(prompt=-request.prompt), planned),
+    text=(_request(phonemes=(request.phonemes + 3) % 8), planned),
+    f0=(request, _planned(f0_hz=2.0 * planned.f0_hz)),
   )
   for name, other in changed.items():
-    difference = jnp.abs(_generate(other).latents - speech).max()
+    difference = jnp.abs(_generate(*other) - latents).max()
     assert float(difference) > 1e-3, name
-  assert not np.allclose(_generate(request, seed=1).latents, speech)
+  assert not np.allclose(_generate(request, seed=1), latents)
 
 
 def test_padding_of_the_request_does_not_matter():
@@ -123,21 +133,34 @@ def test_padding_of_the_request_does_not_matter():
     phonemes=request.phonemes.at[1, 4:].set(7),
     prompt=request.prompt.at[1, 5:].set(40.0),
   )
-  np.testing.assert_allclose(
-    _generate(request).latents, _generate(noisy).latents, atol=1e-4
-  )
+  np.testing.assert_allclose(_generate(request), _generate(noisy), atol=1e-4)
 
 
 def test_guidance_moves_away_from_the_null_prompt():
-  plain = _generate(_request()).latents
+  plain = _generate(_request())
   guided = ns2_sampling.SampleOptions("euler", 3, 1.44, 1.0)
-  assert not np.allclose(_generate(_request(), guided).latents, plain)
+  assert not np.allclose(_generate(_request(), options=guided), plain)
   nobody = _request(prompt_frames=jnp.zeros((B,), jnp.int32))
   np.testing.assert_allclose(
-    _generate(nobody, guided).latents,
-    _generate(nobody).latents,
-    atol=1e-4,
+    _generate(nobody, options=guided), _generate(nobody), atol=1e-4
   )
+
+
+def test_latents_carried_to_noise_come_back():
+  """With the same voice; another voice makes other latents of the noise."""
+  request, steps = _request(), 50
+  latents = jax.random.normal(jax.random.key(5), (B, T, D)) * MASK[..., None]
+  carry = functools.partial(
+    ns2_sampling.carry_to_noise, _model(), frame_rate_hz=80.0, steps=steps
+  )
+  start = jax.jit(carry)(_params(), request, _planned(), latents)
+  options = ns2_sampling.SampleOptions("heun", steps, 1.0, 0.0)
+  back = _generate(request, options=options, start=start)
+  apart = float(jnp.abs(back - latents)[MASK].max())
+  other = _request(prompt=-request.prompt)
+  retold = _generate(other, options=options, start=start)
+  moved = float(jnp.abs(retold - latents)[MASK].max())
+  assert apart < 0.05 < moved
 
 
 def test_unknown_names_are_the_users_error():

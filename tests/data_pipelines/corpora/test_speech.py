@@ -12,9 +12,9 @@ import recordings
 from data_pipelines import beam, builder, records
 from data_pipelines.corpora import sources
 from data_pipelines.corpora.speech import SpeechCorpus
-from data_pipelines.features import pauses
 from ns_jax import audio
 from ns_jax.errors import UserError
+from ns_jax.text import pauses
 from ns_jax.text.frontend import Frontend
 
 
@@ -306,7 +306,7 @@ def test_trouble_of_the_machine_is_no_reject(
   def full(*args):
     raise OSError(28, "No space left on device")
 
-  monkeypatch.setattr("data_pipelines.features.pitch.f0", full)
+  monkeypatch.setattr("ns_jax.dsp.pitch.f0", full)
   with pytest.raises(Exception, match="No space left"):
     _prepare(corpus, tmp_path / "out", spec)
   assert not list((tmp_path / "out" / "plan").glob("*.done"))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from data_pipelines import records
-from data_pipelines.features import alignment, pauses
-from ns_jax.text import symbols
+from data_pipelines.features import alignment
+from ns_jax.text import pauses, symbols
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.features import pitch
+from ns_jax.dsp import pitch
 
 
 @pytest.fixture(params=["harvest", "dio"])

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ns-jax synthesize`, `convert` and `enhance`: from files to files."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tqdm
+
+from ns_jax import audio
+from ns_jax.audio import AudioSpec
+from ns_jax.errors import UserError
+from ns_jax.inference import convert, narrate, restore
+from ns_jax.inference.align import SpeechAligner
+from ns_jax.inference.synthesize import Manner, Synthesizer
+
+_LONGEST_TEXT = 1_000_000  # characters
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  """Choices of the solver; None: as the model's config says."""
+
+  solver: str | None = None
+  steps: int | None = None
+  temperature: float | None = None
+  guidance: float | None = None
+
+
+def load(model: str, sampling: Sampling | None = None) -> Synthesizer:
+  """The model of a bundle or workdir, or the one that comes along."""
+  synthesizer = Synthesizer.load(model)
+  chosen = dataclasses.asdict(sampling or Sampling())
+  given = {name: value for name, value in chosen.items() if value is not None}
+  synthesizer.options = dataclasses.replace(synthesizer.options, **given)
+  return synthesizer
+
+
+def synthesize(
+  texts: Sequence[str],
+  prompts: Sequence[str],
+  out: str,
+  *,
+  model: str,
+  sampling: Sampling,
+  manner: Manner,
+  seed: int,
+  overwrite: bool,
+) -> float:
+  """Says texts in the voice of the prompts.
+
+  Args:
+    texts: one for a wave file; several for a folder of them.
+    prompts: audio files of one speaker.
+    out: the file, or the folder, made if missing.
+    model: bundle or workdir; "shipped": the one that comes along.
+    sampling: of the diffusion.
+    manner: how to speak.
+    seed: of the diffusion's noise.
+    overwrite: replace files that are there already.
+
+  Returns:
+    Seconds of speech.
+
+  Raises:
+    UserError: something is missing or cannot be used.
+  """
+  targets = _targets(out, len(texts), overwrite)
+  synthesizer = load(model, sampling)
+  spec = synthesizer.spec
+  voices = [audio.read_audio(path, spec) for path in prompts]
+  prompt = synthesizer.encode_prompt(*voices)
+  seconds = 0.0
+  pairs = list(zip(texts, targets, strict=True))
+  for text, target in tqdm.tqdm(
+    pairs, desc="speak", unit="text", disable=len(pairs) == 1
+  ):
+    speech = narrate.narrate(
+      synthesizer, text, prompt, seed=seed, manner=manner
+    )
+    write(target, speech.wav, spec)
+    seconds += len(speech.wav) / spec.sample_rate_hz
+  return seconds
+
+
+def read_texts(path: pathlib.Path) -> list[str]:
+  """Texts of a file, one a line; empty lines are left out.
+
+  Raises:
+    UserError: it cannot be read, or holds nothing.
+  """
+  audio.check_readable(path)
+  try:
+    content = path.read_text(encoding="utf-8-sig")
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(f"{path}: is no UTF-8 text that can be read") from error
+  if len(content) > _LONGEST_TEXT:
+    raise UserError(
+      f"{path}: {len(content)} characters; cut it to {_LONGEST_TEXT} at most"
+    )
+  texts = [line.strip() for line in content.splitlines() if line.strip()]
+  if not texts:
+    raise UserError(f"{path}: holds no text; give one a line")
+  return texts
+
+
+def convert_voice(
+  source: str,
+  text: str,
+  prompt: str,
+  out: str,
+  *,
+  model: str,
+  steps: int,
+  overwrite: bool,
+) -> None:
+  """Says a recording again in the voice of the prompt; see `synthesize`."""
+  (target,) = _targets(out, 1, overwrite)
+  synthesizer = load(model)
+  heard = _listen(source, text, synthesizer.spec)
+  voice = audio.read_audio(prompt, synthesizer.spec)
+  speech = convert.convert(synthesizer, heard, voice, steps=steps)
+  write(target, speech.wav, synthesizer.spec)
+
+
+def enhance(
+  source: str,
+  text: str,
+  prompt: str,
+  noise: str | None,
+  out: str,
+  *,
+  model: str,
+  steps: int,
+  overwrite: bool,
+) -> None:
+  """Says a noisy recording again without the noise; see `synthesize`."""
+  (target,) = _targets(out, 1, overwrite)
+  synthesizer = load(model)
+  spec = synthesizer.spec
+  recording = audio.read_audio(source, spec)
+  heard = _listen(source, text, spec)
+  voice = audio.read_audio(prompt, spec)
+  alone: np.ndarray | None = None
+  if noise is not None:
+    # As loud as in the recording, which was brought to the level of records.
+    gain = _rms(heard.wav) / _rms(recording)
+    alone = (gain * audio.read_audio(noise, spec)).astype(np.float32)
+  speech = convert.enhance(synthesizer, heard, voice, alone, steps=steps)
+  write(target, speech.wav, spec)
+
+
+def write(target: pathlib.Path, wav: np.ndarray, spec: AudioSpec) -> None:
+  """Writes a wave; trouble with the disk is one line."""
+  try:
+    audio.write_wav(target, wav, spec)
+  except OSError as error:
+    raise UserError(
+      f"{target}: cannot be written ({error.strerror})"
+    ) from error
+
+
+def _listen(source: str, text: str, spec: AudioSpec) -> convert.Heard:
+  recording = audio.read_audio(source, spec)
+  aligner = SpeechAligner.load(restore.SHIPPED)
+  return convert.listen(recording, text, aligner, spec)
+
+
+def _rms(wav: np.ndarray) -> float:
+  return float(np.sqrt(np.mean(np.square(wav)))) or 1.0
+
+
+def _targets(out: str, count: int, overwrite: bool) -> list[pathlib.Path]:
+  """Files to write, checked as far as can be before the work is done."""
+  if count == 1:
+    return [writable_wave(out, overwrite)]
+  folder = pathlib.Path(out).expanduser().absolute()
+  if folder.suffix == ".wav":
+    raise UserError(f"{out}: {count} texts need a folder; give --out its name")
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise UserError(f"{out}: cannot be made ({error.strerror})") from error
+  digits = len(str(count))
+  names = [folder / f"{i + 1:0{digits}}.wav" for i in range(count)]
+  return [writable_wave(str(name), overwrite) for name in names]
+
+
+def writable_wave(out: str, overwrite: bool) -> pathlib.Path:
+  """Checks what can be known of a file before the work is done.
+
+  Raises:
+    UserError: it cannot be written, or is there and may not be replaced.
+  """
+  target = pathlib.Path(out).expanduser().absolute()
+  if target.suffix != ".wav":
+    raise UserError(f"{out}: is no .wav; give --out a name that ends so")
+  if target.is_dir():
+    raise UserError(f"{out}: is a folder; give --out a file in it")
+  if not target.parent.is_dir():
+    raise UserError(f"{out}: its folder does not exist; make it first")
+  if not os.access(target.parent, os.W_OK):
+    raise UserError(f"{out}: its folder cannot be written to; choose another")
+  if target.exists() and not overwrite:
+    raise UserError(f"{out}: is there already; add --overwrite to replace it")
+  return target

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Voice conversion and speech enhancement without training for either.
+
+A recording is carried along the diffusion's ODE to noise, hearing its own
+voice, and from there back to speech, hearing another one, or the same one
+without the noise around it (NaturalSpeech 2, Sec. 5).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from ns_jax import audio
+from ns_jax.audio import AudioSpec
+from ns_jax.dsp import pitch
+from ns_jax.errors import UserError
+from ns_jax.inference.align import SpeechAligner
+from ns_jax.inference.synthesize import Speech, Synthesizer, Utterance
+from ns_jax.text import pauses, symbols
+from ns_jax.text.frontend import Frontend
+
+STEPS = 50  # of Heun's method in each direction
+_LEAST_NOISE_SEC = 0.2
+_EDGE_FRAMES = 2  # where a pause and the speech beside it run together
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+  """A recording and what is known of it."""
+
+  wav: np.ndarray  # [S] float32, at the level of records
+  phonemes: np.ndarray  # [N] int32 ids, with the pauses that were made
+  durations: np.ndarray  # [N] int32 frames, sum ceil(S / hop)
+  f0_hz: np.ndarray  # [T] float32, 0 where unvoiced
+
+
+def listen(
+  wav: np.ndarray, text: str, aligner: SpeechAligner, spec: AudioSpec
+) -> Heard:
+  """Finds out when each phoneme of a recording is said, and how high.
+
+  Args:
+    wav: [S] float32, in [-1, 1].
+    text: what is said in it.
+    aligner: finds the durations.
+    spec: of the wave.
+
+  Raises:
+    UserError: the recording is silent, or too short for the text.
+  """
+  if not wav.any():
+    raise UserError("the recording is silent; give one of someone speaking")
+  reading = Frontend().read(text)
+  num_phones = int((~symbols.is_pause(reading.phonemes)).sum())
+  num_frames = spec.num_frames(len(wav))
+  if num_phones > num_frames:
+    seconds = len(wav) / spec.sample_rate_hz
+    raise UserError(
+      f"{num_phones} sounds do not fit into {seconds:.2f} s; "
+      "give the text of this recording and no other"
+    )
+  wav = audio.level(wav)
+  offered = pauses.offer(reading.phonemes, reading.word_starts)
+  (durations,) = aligner.align([offered.phonemes], [wav])
+  settled = pauses.settle(offered, durations)
+  return Heard(
+    wav=wav,
+    phonemes=settled["phonemes"],
+    durations=settled["durations"],
+    f0_hz=pitch.f0(wav, spec, "harvest"),
+  )
+
+
+def convert(
+  synthesizer: Synthesizer,
+  source: Heard,
+  voice: np.ndarray,
+  *,
+  steps: int = STEPS,
+) -> Speech:
+  """Says what was said in another voice, at its pitch, with the same timing.
+
+  Args:
+    synthesizer: the model.
+    source: what was said.
+    voice: [S] float32, in [-1, 1], a few seconds of whom to say it.
+    steps: of the solver in each direction.
+
+  Raises:
+    UserError: the voice is silent or too short.
+  """
+  voice_hz = pitch.f0(voice, synthesizer.spec, "harvest")
+  ratio = _middle_hz(voice_hz) / _middle_hz(source.f0_hz)
+  f0_hz = (ratio * source.f0_hz).astype(np.float32)
+  return _retell(synthesizer, source, source.wav, voice, f0_hz, steps)
+
+
+def enhance(
+  synthesizer: Synthesizer,
+  source: Heard,
+  voice: np.ndarray,
+  noise: np.ndarray | None = None,
+  *,
+  steps: int = STEPS,
+) -> Speech:
+  """Says what was said without the noise around it.
+
+  Args:
+    synthesizer: the model.
+    source: a noisy recording.
+    voice: [S] float32, in [-1, 1], a few clean seconds of the speaker.
+    noise: [S] float32, the noise alone at the level of `source.wav`; None: what
+      is heard in its pauses.
+    steps: of the solver in each direction.
+
+  Raises:
+    UserError: the voice is silent or too short, or there is no pause to hear
+      the noise in.
+  """
+  if noise is None:
+    noise = noise_in_pauses(source, synthesizer.spec)
+  clean = audio.level(voice)
+  noisy = clean + np.resize(noise, len(clean))
+  return _retell(synthesizer, source, noisy, clean, source.f0_hz, steps)
+
+
+def noise_in_pauses(source: Heard, spec: AudioSpec) -> np.ndarray:
+  """What is heard of a recording while nobody speaks, [S] float32.
+
+  Raises:
+    UserError: there is too little of it.
+  """
+  ends = np.cumsum(source.durations)
+  quiet = [
+    source.wav[
+      spec.num_samples(start + _EDGE_FRAMES) : spec.num_samples(
+        end - _EDGE_FRAMES
+      )
+    ]
+    for start, end, is_pause in zip(
+      ends - source.durations,
+      ends,
+      symbols.is_pause(source.phonemes),
+      strict=True,
+    )
+    if is_pause and end - start > 2 * _EDGE_FRAMES
+  ]
+  noise = np.concatenate([*quiet, np.zeros(0, np.float32)])
+  if len(noise) < _LEAST_NOISE_SEC * spec.sample_rate_hz:
+    raise UserError(
+      "the recording has no pause long enough to hear the noise in; "
+      "give a recording of the noise alone"
+    )
+  return noise
+
+
+def _retell(
+  synthesizer: Synthesizer,
+  source: Heard,
+  own: np.ndarray,
+  other: np.ndarray,
+  f0_hz: np.ndarray,
+  steps: int,
+) -> Speech:
+  """Retells a recording, part after part where it is long.
+
+  Args:
+    synthesizer: the model.
+    source: the recording.
+    own: [S] float32, what it hears on the way to noise.
+    other: [S] float32, what it hears on the way back.
+    f0_hz: [T] float32, pitch of what is made.
+    steps: of the solver in each direction.
+  """
+  prompts = [synthesizer.encode_prompt(wav) for wav in (own, other)]
+  latents = synthesizer.encode(source.wav)
+  told = []
+  for phonemes, frames in _parts(source, synthesizer.max_phonemes):
+    utterance = Utterance(
+      source.phonemes[phonemes],
+      prompts[0],
+      source.durations[phonemes],
+      source.f0_hz[frames],
+    )
+    told.append(
+      synthesizer.retell(
+        utterance, latents[frames], prompts[1], f0_hz[frames], steps=steps
+      )
+    )
+  wav = np.concatenate([speech.wav for speech in told])
+  return Speech(wav[: len(source.wav)], source.durations, f0_hz)
+
+
+def _parts(source: Heard, max_phonemes: int) -> list[tuple[slice, slice]]:
+  """Phonemes and frames of each part; cuts lie at pauses where they can."""
+  is_pause = symbols.is_pause(source.phonemes)
+  bounds = np.append(0, np.cumsum(source.durations))
+  first, count, parts = 0, len(source.phonemes), []
+  while first < count:
+    last = min(first + max_phonemes, count)
+    if last < count and is_pause[first + 1 : last].any():
+      last = first + 1 + int(np.flatnonzero(is_pause[first + 1 : last])[-1])
+    parts.append((slice(first, last), slice(bounds[first], bounds[last])))
+    first = last
+  return parts
+
+
+def _middle_hz(f0_hz: np.ndarray) -> float:
+  """Median pitch of the voiced frames."""
+  voiced = f0_hz[f0_hz > 0.0]
+  if not voiced.size:
+    raise UserError("no pitch is heard in the recording; give one of speech")
+  return float(np.median(voiced))

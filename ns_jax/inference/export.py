@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trained runs to bundles: what inference needs of them and nothing else."""
+
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ns_jax.errors import UserError
+from ns_jax.inference import bundle, restore
+from ns_jax.inference.codec import SpeechCodec
+from ns_jax.inference.restore import Weights
+
+_COMMON = ("stage", "preset", "dtype", "audio")
+_STATISTICS = ("latent_mean", "latent_std")
+
+
+def export(weights: Weights, folder: pathlib.Path, card: str) -> None:
+  """Writes a run as a bundle.
+
+  Args:
+    weights: of a run of the codec, the aligner or ns2.
+    folder: for the bundle.
+    card: its model card, Markdown.
+
+  Raises:
+    UserError: the run is of another stage, or the bundle cannot be written.
+  """
+  stage = weights.config.stage
+  if stage not in _PARTS:
+    raise UserError(
+      f"a run of the stage {stage} cannot be exported; "
+      f"give the workdir of one of {', '.join(_PARTS)}"
+    )
+  config, arrays = _PARTS[stage](weights)
+  kept = {name: weights.config[name] for name in _COMMON} | config
+  arrays = {"params": {"gen": weights.params["gen"]}, **arrays}
+  bundle.write(folder, ConfigDict(kept), weights.step, arrays, card)
+
+
+def _codec(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
+  model = {name: weights.config.model[name] for name in ("codec", "quantizer")}
+  embeddings = weights.model_state["codebook"]["embeddings"]
+  codebook = {"codebook": {"embeddings": embeddings}}
+  return {"model": model}, {"model_state": codebook}
+
+
+def _aligner(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
+  return {"model": weights.config.model}, {}
+
+
+def _ns2(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
+  """The codec goes along unless it does so anyway."""
+  config, frozen = weights.config, dict(weights.frozen["codec"])
+  codec = SpeechCodec.of(weights)
+  shipped = SpeechCodec.load()
+  count = min(codec.num_codebooks, shipped.num_codebooks)
+  is_shipped = shipped.first(count).codec_id == codec.codec_id
+  if is_shipped:
+    frozen = {name: frozen[name] for name in _STATISTICS}
+  lengths = {name: config.data[name] for name in ("max_frames", "max_phonemes")}
+  kept = {name: config[name] for name in ("model", "codec", "prompt", "sample")}
+  kept["data"] = lengths
+  kept["frozen"] = {
+    "codec": restore.SHIPPED if is_shipped else "",
+    "num_codebooks": codec.num_codebooks,
+    "codec_id": codec.codec_id,
+  }
+  return kept, {"frozen": {"codec": frozen}}
+
+
+_PARTS = {"codec": _codec, "aligner": _aligner, "ns2": _ns2}

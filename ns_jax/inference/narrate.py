@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text of any length in one voice."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ns_jax.inference.synthesize import Manner, Speech, Synthesizer, Utterance
+from ns_jax.text import sentences
+from ns_jax.text.sentences import Piece
+
+_BATCH_SIZE = 4  # pieces that are spoken at once
+_SILENT = 1e-3  # of full scale, -60 dBFS
+
+
+def narrate(
+  synthesizer: Synthesizer,
+  text: str,
+  prompt: np.ndarray,
+  *,
+  seed: int = 0,
+  manner: Manner | None = None,
+) -> Speech:
+  """Says a text, sentence after sentence, with a pause after each.
+
+  Args:
+    synthesizer: the model.
+    text: American English; empty lines part paragraphs.
+    prompt: [P, D] float32, from `Synthesizer.encode_prompt`.
+    seed: of the diffusion's noise.
+    manner: how.
+
+  Returns:
+    All of it; durations are those of the pieces in order.
+
+  Raises:
+    UserError: there is nothing to say.
+  """
+  found = sentences.pieces(text, synthesizer.max_phonemes)
+  utterances = [Utterance(piece.phonemes, prompt) for piece in found]
+  spoken: list[Speech] = []
+  for first in range(0, len(utterances), _BATCH_SIZE):
+    batch = utterances[first : first + _BATCH_SIZE]
+    spoken += synthesizer.speak(batch, seed=seed + first, manner=manner)
+  return _joined(synthesizer, found, spoken)
+
+
+def _joined(
+  synthesizer: Synthesizer, found: Sequence[Piece], spoken: Sequence[Speech]
+) -> Speech:
+  """The pieces in a row; silence makes up where a pause came out short."""
+  spec = synthesizer.spec
+  waves, f0_hz = [], []
+  for piece, speech in zip(found, spoken, strict=True):
+    loud = np.flatnonzero(np.abs(speech.wav) > _SILENT)
+    quiet = len(speech.wav) - 1 - (loud[-1] if loud.size else -1)
+    wanted = round(piece.pause_sec * spec.sample_rate_hz)
+    frames = spec.num_frames(max(wanted - int(quiet), 0))
+    waves += [speech.wav, np.zeros(spec.num_samples(frames), np.float32)]
+    f0_hz += [speech.f0_hz, np.zeros(frames, np.float32)]
+  return Speech(
+    wav=np.concatenate(waves),
+    durations=np.concatenate([speech.durations for speech in spoken]),
+    f0_hz=np.concatenate(f0_hz),
+  )

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ns-jax synthesize`, `convert` and `enhance` on files as people have them."""
+
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from ns_jax.apps import cli
+from tests import speakers
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """A folder with a bundle, a voice and a recording."""
+  folder = tmp_path_factory.mktemp("speaking")
+  speakers.bundle(folder / "bundle")
+  for name, seconds in {"voice": 1.0, "said": 2.0}.items():
+    wav = speakers.voice(seconds)
+    soundfile.write(folder / f"{name}.wav", wav, 16_000)
+  return folder
+
+
+@pytest.fixture
+def run(folder):
+  def run(*args):
+    words = [*map(str, args), f"--model={folder / 'bundle'}"]
+    if "--prompt" not in args:
+      words += ["--prompt", str(folder / "voice.wav")]
+    return CliRunner().invoke(cli.cli, words)
+
+  return run
+
+
+def test_a_text(run, folder, tmp_path):
+  out = tmp_path / "out.wav"
+  result = run("synthesize", "--text", "Come in.", "--out", out)
+  assert result.exit_code == 0, result.output
+  assert "s of speech" in result.output
+  first, rate_hz = soundfile.read(out)
+  assert rate_hz == 16_000 and first.any()
+  again = run("synthesize", "--text", "Come in.", "--out", out)
+  assert again.exit_code != 0 and "--overwrite" in again.stderr
+  voice = folder / "voice.wav"
+  result = run(
+    *("synthesize", "--text", "Come in.", "--out", out, "--overwrite"),
+    *("--speed", 0.5, "--solver", "dpmpp_2m", "--steps", 3, "--guidance", 1),
+    *("--prompt", voice, "--prompt", voice),
+  )
+  assert result.exit_code == 0, result.output
+  slow, _ = soundfile.read(out)
+  assert len(slow) > 1.5 * len(first)
+
+
+def test_texts_of_a_file(run, tmp_path):
+  texts = tmp_path / "texts.txt"
+  texts.write_text("\ufeffCome in.\n\n  Sit down. \n", encoding="utf-8")
+  out = tmp_path / "spoken"
+  result = run("synthesize", "--text-file", texts, "--out", out)
+  assert result.exit_code == 0, result.output
+  assert sorted(path.name for path in out.iterdir()) == ["1.wav", "2.wav"]
+
+
+def test_conversion_and_enhancement(run, folder, tmp_path):
+  said = folder / "said.wav"
+  for verb in ("convert", "enhance"):
+    out = tmp_path / f"{verb}.wav"
+    result = run(
+      *(verb, said, "--text", "Come and sit down.", "--out", out),
+      *("--steps", 2),
+      *(("--noise", folder / "voice.wav") if verb == "enhance" else ()),
+    )
+    assert result.exit_code == 0, result.output
+    assert soundfile.info(out).frames == 32_000
+
+
+@pytest.mark.parametrize(
+  ("args", "message"),
+  [
+    (["--text", "Hi."], "Missing option '--out'"),
+    (["--out", "x.wav"], "give one of --text and --text-file"),
+    (["--text", "Hi.", "--out", "x.mp3"], "is no .wav"),
+    (["--text", "Hi.", "--out", "nowhere/x.wav"], "folder does not exist"),
+    (["--text", "...", "--out", "x.wav"], "nothing in it that can be spoken"),
+    (["--text", "Hi.", "--out", "x.wav", "--prompt", "no.wav"], "no.wav"),
+    (["--text", "Hi.", "--out", "x.wav", "--solver", "rk4"], "'rk4'"),
+    (["--text", "Hi.", "--out", "x.wav", "--steps", "0"], "above 0"),
+    (["--text", "Hi.", "--out", "x.wav", "--speed", "0"], "speed=0.0"),
+    (["--text-file", "none.txt", "--out", "x"], "none.txt"),
+  ],
+)
+def test_mistakes_are_one_line(run, tmp_path, monkeypatch, args, message):
+  monkeypatch.chdir(tmp_path)
+  result = run("synthesize", *args)
+  assert result.exit_code != 0
+  assert message in result.stderr
+  assert "Traceback" not in result.output
+  assert list(tmp_path.iterdir()) == []

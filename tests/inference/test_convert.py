@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conversion and enhancement: what goes in, what is kept."""
+
+import numpy as np
+import pytest
+
+from ns_jax import audio
+from ns_jax.errors import UserError
+from ns_jax.inference import convert
+from ns_jax.inference.align import SpeechAligner
+from ns_jax.text import symbols
+from tests import speakers
+
+TEXT = "Come and sit down."
+
+
+@pytest.fixture(scope="module")
+def spec():
+  return audio.AudioSpec()
+
+
+@pytest.fixture(scope="module")
+def heard(spec):
+  wav = speakers.voice(2.01)
+  return convert.listen(wav, TEXT, SpeechAligner.load(), spec)
+
+
+def test_listening_finds_timing_and_pitch(heard):
+  assert heard.durations.sum() == 161 == len(heard.f0_hz)
+  assert len(heard.durations) == len(heard.phonemes)
+  voiced = heard.f0_hz[heard.f0_hz > 0]
+  assert np.median(voiced) == pytest.approx(140.0, rel=0.01)
+
+
+def test_conversion_keeps_timing_and_moves_the_pitch(heard):
+  synthesizer = speakers.synthesizer()
+  t = np.arange(16_000) / 16_000
+  high = 0.2 * np.sign(np.sin(2 * np.pi * 210.0 * t)).astype(np.float32)
+  speech = convert.convert(synthesizer, heard, high, steps=2)
+  np.testing.assert_array_equal(speech.durations, heard.durations)
+  voiced = heard.f0_hz > 0
+  ratio = speech.f0_hz[voiced] / heard.f0_hz[voiced]
+  np.testing.assert_allclose(ratio, 1.5, rtol=0.02)
+  assert len(speech.wav) == len(heard.wav)
+
+
+def test_the_same_voice_gives_the_recording_back(heard):
+  """What the codec makes of it, that is."""
+  synthesizer = speakers.synthesizer()
+  speech = convert.convert(synthesizer, heard, heard.wav, steps=40)
+  wav = synthesizer.codec.reconstruct(heard.wav)
+  error = np.sum((speech.wav - wav) ** 2) / np.sum(wav**2)
+  assert error < 0.01
+
+
+def test_long_recordings_are_retold_in_parts(heard):
+  parts = convert._parts(heard, max_phonemes=6)
+  phonemes = np.concatenate([heard.phonemes[p] for p, _ in parts])
+  np.testing.assert_array_equal(phonemes, heard.phonemes)
+  frames = np.concatenate([heard.f0_hz[f] for _, f in parts])
+  np.testing.assert_array_equal(frames, heard.f0_hz)
+  assert all(p.stop - p.start <= 6 for p, _ in parts)
+  for p, f in parts:
+    assert f.stop - f.start == heard.durations[p].sum()
+
+
+def test_noise_is_heard_in_pauses(spec):
+  rng = np.random.default_rng(0)
+  noise = 0.01 * rng.normal(size=200 * 60).astype(np.float32)
+  wav = noise.copy()
+  wav[200 * 20 : 200 * 40] += 0.3
+  ids = symbols.to_ids(["_", "ˈoʊ", "."])
+  heard = convert.Heard(wav, ids, np.full(3, 20), np.zeros(60, np.float32))
+  alone = convert.noise_in_pauses(heard, spec)
+  np.testing.assert_array_equal(
+    alone, np.concatenate([noise[400:3600], noise[8400:11600]])
+  )
+  speech = convert.Heard(wav, ids[1:2], np.full(1, 60), heard.f0_hz)
+  with pytest.raises(UserError, match="no pause long enough"):
+    convert.noise_in_pauses(speech, spec)
+
+
+def test_enhancement_keeps_timing_and_pitch(heard):
+  noise = 0.01 * np.random.default_rng(1).normal(size=4000)
+  speech = convert.enhance(
+    speakers.synthesizer(),
+    heard,
+    speakers.voice(1.5),
+    noise.astype(np.float32),
+    steps=2,
+  )
+  np.testing.assert_array_equal(speech.durations, heard.durations)
+  np.testing.assert_array_equal(speech.f0_hz, heard.f0_hz)
+  assert np.isfinite(speech.wav).all()
+
+
+def test_what_cannot_be_heard(spec):
+  aligner = SpeechAligner.load()
+  with pytest.raises(UserError, match="silent"):
+    convert.listen(np.zeros(16_000, np.float32), TEXT, aligner, spec)
+  with pytest.raises(UserError, match="do not fit into 0.05 s"):
+    convert.listen(speakers.voice(0.05), TEXT, aligner, spec)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Speaking with a model, whatever it has learned."""
+
+import numpy as np
+import pytest
+
+from ns_jax.errors import UserError
+from ns_jax.inference import narrate
+from ns_jax.inference.synthesize import Manner, Synthesizer, Utterance
+from ns_jax.text import sentences
+from ns_jax.text.frontend import Frontend
+from tests import speakers
+
+
+@pytest.fixture(scope="module")
+def prompt():
+  return speakers.synthesizer().encode_prompt(speakers.voice())
+
+
+@pytest.fixture(scope="module")
+def phonemes():
+  return Frontend().ids("Come and sit down.")
+
+
+def _speak(*utterances, **options):
+  return speakers.synthesizer().speak(utterances, **options)
+
+
+def test_a_wave_as_long_as_its_phonemes(phonemes, prompt):
+  (speech,) = _speak(Utterance(phonemes, prompt))
+  assert len(speech.durations) == len(phonemes)
+  assert len(speech.f0_hz) == speech.durations.sum()
+  assert len(speech.wav) == 200 * speech.durations.sum()
+  assert np.isfinite(speech.wav).all() and speech.wav.any()
+
+
+def test_given_timing_and_pitch_are_kept(phonemes, prompt):
+  durations = np.arange(1, len(phonemes) + 1, dtype=np.int32)
+  f0_hz = np.linspace(90.0, 200.0, durations.sum()).astype(np.float32)
+  planned = Utterance(phonemes, prompt, durations, f0_hz)
+  (speech,) = _speak(planned, manner=Manner(speed=2.0, pitch_semitones=5.0))
+  np.testing.assert_array_equal(speech.durations, durations)
+  np.testing.assert_array_equal(speech.f0_hz, f0_hz)
+
+
+def test_the_seed_alone_decides(phonemes, prompt):
+  first, again = (_speak(Utterance(phonemes, prompt))[0] for _ in range(2))
+  (other,) = _speak(Utterance(phonemes, prompt), seed=1)
+  np.testing.assert_array_equal(first.wav, again.wav)
+  assert not np.array_equal(first.wav, other.wav)
+
+
+def test_manner(phonemes, prompt):
+  utterance = Utterance(phonemes, prompt)
+  (plain,) = _speak(utterance)
+  (slow,) = _speak(utterance, manner=Manner(speed=0.5))
+  assert abs(slow.durations.sum() - 2 * plain.durations.sum()) <= 1
+  (high,) = _speak(utterance, manner=Manner(pitch_semitones=12.0))
+  wanted_hz = np.minimum(2.0 * plain.f0_hz, 1100.0)  # bins end there
+  np.testing.assert_allclose(high.f0_hz, wanted_hz, rtol=1e-5)
+  (loud,) = _speak(utterance, manner=Manner(energy_db=-6.0))
+  np.testing.assert_allclose(loud.wav, plain.wav * 10 ** (-0.3), rtol=1e-5)
+  (loudest,) = _speak(utterance, manner=Manner(energy_db=40.0))
+  assert np.abs(loudest.wav).max() <= max(np.abs(plain.wav).max(), 0.9901)
+
+
+@pytest.mark.parametrize(
+  "wrong",
+  [
+    {"speed": 0.0},
+    {"speed": float("nan")},
+    {"pitch_semitones": 90.0},
+    {"energy_db": float("inf")},
+  ],
+)
+def test_no_such_manner(wrong):
+  with pytest.raises(UserError, match=next(iter(wrong))):
+    Manner(**wrong)
+
+
+def test_several_prompts_share_what_can_be_heard():
+  synthesizer, voice = speakers.synthesizer(), speakers.voice(seconds=9.0)
+  whole = synthesizer.encode_prompt(voice)
+  both = synthesizer.encode_prompt(voice, speakers.voice(9.0, seed=1))
+  assert abs(len(both) - len(whole)) <= 1
+  half = len(both) // 2
+  # All but the cut is alike of the same voice, little is of the other noise.
+  assert np.isclose(both[:half], whole[:half]).mean() > 0.95
+  assert np.isclose(both[half:], whole[half : len(both)]).mean() < 0.5
+
+
+@pytest.mark.parametrize(
+  ("wav", "message"),
+  [
+    (np.zeros(16_000, np.float32), "silent"),
+    (speakers.voice(0.3), "only 0.30 s"),
+  ],
+)
+def test_no_prompt(wav, message):
+  with pytest.raises(UserError, match=message):
+    speakers.synthesizer().encode_prompt(wav)
+
+
+def test_long_text_is_its_sentences_with_pauses(prompt):
+  text = "Come in. Sit down by the fire.\n\nWho is it? " + "And so on, " * 30
+  synthesizer = speakers.synthesizer()
+  speech = narrate.narrate(synthesizer, text, prompt)
+  found = sentences.pieces(text, synthesizer.max_phonemes)
+  assert len(found) > 4
+  assert len(speech.durations) == sum(len(p.phonemes) for p in found)
+  assert len(speech.wav) == 200 * len(speech.f0_hz)
+  assert len(speech.f0_hz) >= speech.durations.sum()
+  alone = narrate.narrate(synthesizer, "Come in.", prompt)
+  assert len(alone.f0_hz) == alone.durations.sum()  # no pause after the last
+
+
+@pytest.mark.parametrize("on_shipped", [False, True])
+def test_a_bundle_speaks_like_the_run(tmp_path, on_shipped, phonemes):
+  folder = speakers.bundle(tmp_path / "bundle", on_shipped)
+  restored = Synthesizer.load(folder)
+  run = Synthesizer(speakers.weights(on_shipped))
+  spoken = []
+  for synthesizer in (restored, run):
+    prompt = synthesizer.encode_prompt(speakers.voice())
+    spoken += synthesizer.speak([Utterance(phonemes, prompt)])
+  np.testing.assert_array_equal(spoken[0].durations, spoken[1].durations)
+  np.testing.assert_allclose(spoken[0].wav, spoken[1].wav, atol=2e-3)
+  size = (folder / "model.safetensors").stat().st_size
+  codec = (speakers.restore.BUNDLES / "codec/model.safetensors").stat().st_size
+  assert not on_shipped or size < codec / 2  # it comes along only once
+
+
+def test_other_models_do_not_speak():
+  with pytest.raises(UserError, match="codec cannot speak"):
+    Synthesizer.load(speakers.restore.BUNDLES / "codec")
