@@ -157,7 +157,7 @@ def _read_musicxml(
       yield RawNote(onset, end, note.midi_pitch, *lyric)
   except _BROKEN as error:
     raise UserError(
-      f"{path}: is not sound MusicXML ({error}); "
+      f"{path}: is not sound MusicXML; "
       "open it in a notation program and export it again"
     ) from error
 

@@ -283,7 +283,7 @@ def _pauses(phones: list[_Phone]) -> list[int]:
 
 
 def _smooth(x: np.ndarray, width: int) -> np.ndarray:
-  """Mean over `width` frames, which turns a step in [T] into a straight line."""
+  """Mean over `width` frames: a step in [T] becomes a straight line."""
   if width < 2 or not len(x):
     return x
   padded = np.pad(x, ((width - 1) // 2, width // 2), mode="edge")
