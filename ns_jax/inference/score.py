@@ -6,7 +6,8 @@ import pathlib
 from collections.abc import Iterable
 
 from ns_jax.errors import UserError
-from ns_jax.inference import score_files
+from ns_jax.inference import midi, musicxml, raw_score
+from ns_jax.inference.raw_score import RawNote
 
 MAX_SEC = 900.0  # of a score; a longer one is a slip of the tempo
 MAX_NOTES = 10_000
@@ -57,9 +58,9 @@ def read_score(path: str | pathlib.Path, *, verse: int = 1) -> Score:
   path = pathlib.Path(path)
   if not path.is_file():
     raise UserError(f"{path}: no such score")
-  notes = _sing_one_at_a_time(score_files.read(path, verse))
+  notes = _sing_one_at_a_time(_read_file(path, verse))
   if not notes:
-    raise UserError(f"{path}: has no notes")
+    raise raw_score.no_notes(path)
   if not notes[0].syllable:
     raise UserError(
       f"{path}: the first note, at {notes[0].onset_sec:.2f} s, has no lyric"
@@ -73,9 +74,22 @@ def read_score(path: str | pathlib.Path, *, verse: int = 1) -> Score:
   return Score(tuple(notes))
 
 
-def _sing_one_at_a_time(raw: Iterable[score_files.RawNote]) -> list[Note]:
+def _read_file(path: pathlib.Path, verse: int) -> list[RawNote]:
+  """Reads the kind of file that it is, whatever its name says."""
+  try:
+    if path.stat().st_size > raw_score.MAX_BYTES:
+      raise raw_score.too_large(path)
+    content = path.read_bytes()
+  except OSError as error:
+    raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+  if content.startswith(b"MThd"):
+    return midi.read(path, content)
+  return musicxml.read(path, content, verse)
+
+
+def _sing_one_at_a_time(raw: Iterable[RawNote]) -> list[Note]:
   """Makes one voice of chords and overlaps, and words of syllables."""
-  chords: dict[float, list[score_files.RawNote]] = {}
+  chords: dict[float, list[RawNote]] = {}
   for note in raw:
     if note.end_sec > note.onset_sec:
       chords.setdefault(note.onset_sec, []).append(note)
@@ -86,7 +100,7 @@ def _sing_one_at_a_time(raw: Iterable[score_files.RawNote]) -> list[Note]:
     chord = chords[onset]
     top = max(chord, key=lambda note: note.pitch)
     lyric = next((note for note in chord if note.lyric.strip()), top)
-    syllable, hyphen = score_files.split_lyric(lyric.lyric)
+    syllable, hyphen = raw_score.split_lyric(lyric.lyric)
     continues = bool(syllable) and (lyric.continues_word or word_goes_on)
     end = min(top.end_sec, following)
     notes.append(Note(onset, end - onset, top.pitch, syllable, continues))

@@ -95,11 +95,47 @@ def test_repeats_take_the_next_verse(read):
   np.testing.assert_allclose(_times(score), [(0, 2), (2, 4), (4, 6)])
 
 
+def test_second_endings_have_the_second_verse(read):
+  def bar(where, inside):
+    return f'<barline location="{where}">{inside}</barline>'
+
+  backward = '<repeat direction="backward"/>'
+  score = read(
+    note("C4", 4, "one", "two"),
+    bar("left", '<ending number="1" type="start"/>')
+    + note("D4", 4, "first")
+    + bar("right", f'<ending number="1" type="stop"/>{backward}'),
+    bar("left", '<ending number="2" type="start"/>')
+    + note("E4", 4, "", "last")
+    + bar("right", '<ending number="2" type="stop"/>'),
+  )
+  assert _words(score) == ["one", "first", "two", "last"]
+
+
+def test_a_syllable_of_another_verse_is_no_syllable_of_this_one(read):
+  measure = (
+    note("C4", 1, "one", "yes-")
+    + note("D4", 1, "", "-ter-")
+    + note("E4", 2, "two", "-day")
+  )
+  assert _words(read(measure)) == ["one", "", "two"]
+  assert _words(read(measure, verse=2)) == ["yes", "-ter", "-day"]
+  measure = note("C4", 1, "yes-", "one") + note("D4", 1, "-ter-")
+  measure += note("E4", 2, "-day", "two")
+  assert _words(read(measure, verse=2)) == ["one", "", "two"]
+
+
 def test_a_verse_can_be_chosen(read):
   measure = note("C4", 2, "1. one", "2. two") + note("D4", 2, "all")
   assert _words(read(measure, verse=2)) == ["two", "all"]
-  with pytest.raises(UserError, match="no verse 3; it has 1, 2"):
+  with pytest.raises(UserError, match="no verse 3; its verses are 1 to 2"):
     read(measure, verse=3)
+
+
+def test_the_first_verse_may_have_any_number(read):
+  assert _words(read(note("C4", 2, "", "one", "two"))) == ["one"]
+  with pytest.raises(UserError, match="no verse 0"):
+    read(SOUND, verse=0)
 
 
 def test_zipped_scores_are_the_same(read):
