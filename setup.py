@@ -44,6 +44,10 @@ CORE = [
   "setuptools<81",  # pyworld imports pkg_resources, which 81 removed
   "soundfile>=0.13",
   "soxr>=0.5",
+  # Scores to sing: 26 MB with what partitura needs to read XML.
+  "lxml>=5.0",
+  "mido>=1.3",
+  "partitura>=1.9",
   # What a command shows and writes.
   "click>=8.1",
   "matplotlib>=3.9",

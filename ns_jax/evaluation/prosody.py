@@ -5,6 +5,8 @@ Pitch and duration are taken per phoneme; how alike two utterances are is how
 close the moments of these sequences are.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.stats
 
@@ -73,3 +75,42 @@ def difference(
     for name in MOMENTS:
       differences[f"{quantity}_{name}"] = abs(first[name] - second[name])
   return differences
+
+
+class Tuning(NamedTuple):
+  """How well what was sung follows the pitch that was asked for."""
+
+  in_tune: float  # share of the frames voiced in both; NaN if there are none
+  voiced: float  # share of the frames planned voiced that are; NaN if none
+  median_error_semitones: float  # of the frames voiced in both, unsigned
+
+
+def tuning(
+  measured_f0_hz: np.ndarray,
+  planned_f0_hz: np.ndarray,
+  *,
+  tolerance_semitones: float = 1.0,
+) -> Tuning:
+  """Compares measured pitch with planned pitch, frame by frame.
+
+  Args:
+    measured_f0_hz: [T] float, Hz, 0 where unvoiced; measured up to the highest
+      note planned.
+    planned_f0_hz: [T'] float, Hz, 0 where unvoiced; T' may differ from T by a
+      frame or so, and what is beyond the shorter is left out.
+    tolerance_semitones: how far off is still in tune; octaves count.
+  """
+  length = min(len(measured_f0_hz), len(planned_f0_hz))
+  measured = np.asarray(measured_f0_hz[:length], np.float64)
+  planned = np.asarray(planned_f0_hz[:length], np.float64)
+  both = (measured > 0.0) & (planned > 0.0)
+  num_planned = int((planned > 0.0).sum())
+  voiced = int(both.sum()) / num_planned if num_planned else float("nan")
+  if not both.any():
+    return Tuning(float("nan"), voiced, float("nan"))
+  errors = 12.0 * np.abs(np.log2(measured[both] / planned[both]))
+  return Tuning(
+    float((errors <= tolerance_semitones).mean()),
+    voiced,
+    float(np.median(errors)),
+  )

@@ -30,6 +30,7 @@ _SYLLABIC = (
   *("ɑːɹ", "ɔːɹ", "ɛɹ", "ɪɹ", "ʊɹ", "əl", "n̩"),
 )
 _STRESS = ("", "ˈ", "ˌ")
+_VOICELESS = ("p", "t", "k", "ʔ", "tʃ", "f", "θ", "s", "ʃ", "h", "x", "ɬ")
 
 SYMBOLS = (
   PADDING,
@@ -41,6 +42,11 @@ PADDING_ID = 0
 VOCABULARY_SIZE = len(SYMBOLS)
 IDS = {symbol: index for index, symbol in enumerate(SYMBOLS)}
 PAUSE_IDS = tuple(IDS[symbol] for symbol in PAUSES)
+_VOWEL_IDS = tuple(IDS[a + symbol] for symbol in _SYLLABIC for a in _STRESS)
+_VOICED_IDS = (
+  *_VOWEL_IDS,
+  *(IDS[symbol] for symbol in _CONSONANTS if symbol not in _VOICELESS),
+)
 
 
 def to_ids(symbols: Iterable[str]) -> np.ndarray:
@@ -74,3 +80,27 @@ def is_pause(ids: np.ndarray) -> np.ndarray:
     [..., N] bool.
   """
   return np.isin(ids, PAUSE_IDS)
+
+
+def is_vowel(ids: np.ndarray) -> np.ndarray:
+  """Marks what a syllable is sung on: vowels and syllabic consonants.
+
+  Args:
+    ids: [..., N] integers.
+
+  Returns:
+    [..., N] bool.
+  """
+  return np.isin(ids, _VOWEL_IDS)
+
+
+def is_voiced(ids: np.ndarray) -> np.ndarray:
+  """Marks phones that have a pitch: vowels and voiced consonants.
+
+  Args:
+    ids: [..., N] integers.
+
+  Returns:
+    [..., N] bool.
+  """
+  return np.isin(ids, _VOICED_IDS)

@@ -50,3 +50,23 @@ def test_difference_is_taken_moment_by_moment_over_phonemes():
   same = prosody.difference((low, durations), (low, durations))
   assert same["pitch_mean"] == same["pitch_std"] == same["pitch_skew"] == 0.0
   assert same["duration_mean"] == 0.0 and math.isnan(same["duration_skew"])
+
+
+def test_tuning_counts_frames_within_a_semitone():
+  planned = np.array([0.0, 200.0, 200.0, 200.0, 200.0, 0.0])
+  sung = np.array([150.0, 202.0, 400.0, 0.0, 195.0, 0.0, 100.0])
+  got = prosody.tuning(sung, planned)
+  assert got.in_tune == pytest.approx(2 / 3)  # an octave off is off
+  assert got.voiced == pytest.approx(3 / 4)
+  assert got.median_error_semitones == pytest.approx(
+    12 * math.log2(200 / 195), abs=1e-9
+  )
+  assert prosody.tuning(sung, planned, tolerance_semitones=0.3).in_tune == (
+    pytest.approx(1 / 3)
+  )
+
+
+def test_tuning_of_silence_is_nan():
+  got = prosody.tuning(np.zeros(4), np.full(4, 200.0))
+  assert got.voiced == 0.0 and math.isnan(got.in_tune)
+  assert math.isnan(prosody.tuning(np.ones(4), np.zeros(4)).voiced)
