@@ -18,7 +18,7 @@ LEVELS = (
   ("audio", "masks", "sharding", "text"),
   ("audio_blocks", "diffusion", "dsp", "figures", "nn"),
   ("losses", "models", "training"),
-  ("stages",),
+  ("singing", "stages"),
   ("inference",),
   ("evaluation",),
   ("apps",),

@@ -14,6 +14,7 @@ import click
 from ns_jax.apps import terminal
 from ns_jax.errors import UserError
 
+_MARGIN_SEC = 0.2  # before a song, for the consonants of its first note
 SOME_REJECTED = 3  # exit status: done, but some clips were left out
 
 
@@ -447,6 +448,71 @@ def enhance(
       overwrite=overwrite,
     )
     click.echo(out)
+    return 0
+
+  _run(job)
+
+
+@cli.command()
+@click.argument("song")
+@click.option(
+  "--text", help="What is sung, where SONG is a recording to sing like."
+)
+@click.option(
+  "--prompt", required=True, metavar="AUDIO", help="Who is to sing it."
+)
+@_WAVE_OUT
+@_MODEL
+@click.option(
+  "--transpose", default=0.0, show_default=True, help="Semitones up or down."
+)
+@click.option(
+  "--glide", default=0.06, show_default=True, help="Seconds from note to note."
+)
+@click.option(
+  "--vibrato", default=0.0, show_default=True, help="Cents up and down."
+)
+@click.option("--seed", default=0, show_default=True, help="Another rendition.")
+@_OVERWRITE
+def sing(
+  song: str,
+  text: str | None,
+  prompt: str,
+  out: str,
+  model: str,
+  transpose: float,
+  glide: float,
+  vibrato: float,
+  seed: int,
+  overwrite: bool,
+) -> None:
+  """Sings a score with lyrics (MusicXML, MIDI) in the voice of a recording.
+
+  Example: ns-jax sing twinkle.musicxml --prompt voice.wav --out song.wav
+  """
+
+  def job() -> int:
+    from ns_jax.apps import speaking
+    from ns_jax.singing.plan import Rendition
+
+    terminal.cache_compiled()
+    rendition = Rendition(
+      transpose_semitones=transpose,
+      glide_sec=glide,
+      vibrato_cents=vibrato,
+      margin_sec=_MARGIN_SEC,
+    )
+    seconds = speaking.sing(
+      song,
+      text,
+      prompt,
+      out,
+      model=model,
+      rendition=rendition,
+      seed=seed,
+      overwrite=overwrite,
+    )
+    click.echo(f"{out}: {seconds:.2f} s of song")
     return 0
 
   _run(job)

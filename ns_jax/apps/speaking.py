@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ns-jax synthesize`, `convert` and `enhance`: from files to files."""
+"""`ns-jax synthesize`, `convert`, `enhance` and `sing`: from files to files."""
 
 import dataclasses
 import os
@@ -11,10 +11,14 @@ import tqdm
 
 from ns_jax import audio
 from ns_jax.audio import AudioSpec
+from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference import convert, narrate, restore
 from ns_jax.inference.align import SpeechAligner
-from ns_jax.inference.synthesize import Manner, Synthesizer
+from ns_jax.inference.synthesize import Manner, Synthesizer, Utterance
+from ns_jax.singing import plan
+from ns_jax.singing.plan import Rendition
+from ns_jax.singing.score import read_score
 
 _LONGEST_TEXT = 1_000_000  # characters
 
@@ -125,6 +129,58 @@ def convert_voice(
   write(target, speech.wav, synthesizer.spec)
 
 
+def sing(
+  song: str,
+  text: str | None,
+  prompt: str,
+  out: str,
+  *,
+  model: str,
+  rendition: Rendition,
+  seed: int,
+  overwrite: bool,
+) -> float:
+  """Sings a score, or as another recording does; see `synthesize`.
+
+  Args:
+    song: MusicXML or MIDI with lyrics; or, with `text`, a recording.
+    text: what is sung in the recording.
+    prompt: audio file with the voice, speaking or singing.
+    out: wave file.
+    model: bundle or workdir.
+    rendition: transposition, and what a score does not say.
+    seed: of the diffusion's noise.
+    overwrite: replace a file that is there already.
+
+  Returns:
+    Seconds of song.
+  """
+  (target,) = _targets(out, 1, overwrite)
+  if text is None:
+    planned = plan.plan(read_score(song), rendition=rendition)
+    synthesizer = load(model)
+    phonemes, durations = planned.phonemes, planned.durations
+    f0_hz = planned.f0_hz
+  else:
+    synthesizer = load(model)
+    heard = _listen(song, text, synthesizer.spec, pitch.CEIL_SUNG_HZ)
+    phonemes, durations = heard.phonemes, heard.durations
+    f0_hz = heard.f0_hz * 2.0 ** (rendition.transpose_semitones / 12.0)
+  voice = audio.read_audio(prompt, synthesizer.spec)
+  sung = narrate.perform(
+    synthesizer,
+    Utterance(
+      phonemes,
+      synthesizer.encode_prompt(voice),
+      durations,
+      f0_hz.astype(np.float32),
+    ),
+    seed=seed,
+  )
+  write(target, sung.wav, synthesizer.spec)
+  return len(sung.wav) / synthesizer.spec.sample_rate_hz
+
+
 def enhance(
   source: str,
   text: str,
@@ -162,10 +218,12 @@ def write(target: pathlib.Path, wav: np.ndarray, spec: AudioSpec) -> None:
     ) from error
 
 
-def _listen(source: str, text: str, spec: AudioSpec) -> convert.Heard:
+def _listen(
+  source: str, text: str, spec: AudioSpec, ceil_hz: float = pitch.CEIL_HZ
+) -> convert.Heard:
   recording = audio.read_audio(source, spec)
   aligner = SpeechAligner.load(restore.SHIPPED)
-  return convert.listen(recording, text, aligner, spec)
+  return convert.listen(recording, text, aligner, spec, ceil_hz)
 
 
 def _rms(wav: np.ndarray) -> float:

@@ -14,11 +14,14 @@ with warnings.catch_warnings():
 
 FLOOR_HZ = 60.0
 CEIL_HZ = 500.0
+CEIL_SUNG_HZ = 1100.0
 _PHASE_WINDOW_SEC = 0.04  # keeps harmonics apart from 60 Hz on
 _DECIMATION = 4  # DIO's coarse search at 4 kHz: a quarter of the work
 
 
-def f0(wav: np.ndarray, spec: AudioSpec, method: str) -> np.ndarray:
+def f0(
+  wav: np.ndarray, spec: AudioSpec, method: str, ceil_hz: float = CEIL_HZ
+) -> np.ndarray:
   """Pitch at the centre of each frame.
 
   Args:
@@ -26,6 +29,7 @@ def f0(wav: np.ndarray, spec: AudioSpec, method: str) -> np.ndarray:
     spec: gives rate and hop.
     method: "harvest", or "dio" refined by StoneMask: some 90 times faster, good
       enough for clean voices, but it follows mains hum rather than a voice.
+    ceil_hz: highest pitch; CEIL_SUNG_HZ for singers.
 
   Returns:
     [T] float32, Hz, 0 where unvoiced; T = ceil(S / hop).
@@ -36,8 +40,8 @@ def f0(wav: np.ndarray, spec: AudioSpec, method: str) -> np.ndarray:
   # PyWorld measures at multiples of the period; frame i's centre is at i + 1/2.
   centred = padded[spec.hop_samples // 2 :]
   estimate = {"dio": _dio, "harvest": _harvest}[method]
-  f0_hz = estimate(centred, spec)[:num_frames]
-  is_voiced = (f0_hz >= FLOOR_HZ) & (f0_hz <= CEIL_HZ)
+  f0_hz = estimate(centred, spec, ceil_hz)[:num_frames]
+  is_voiced = (f0_hz >= FLOOR_HZ) & (f0_hz <= ceil_hz)
   return np.where(is_voiced, f0_hz, 0.0).astype(np.float32)
 
 
@@ -69,12 +73,12 @@ def f0_phase(wav: np.ndarray, f0_hz: np.ndarray, spec: AudioSpec) -> np.ndarray:
   return np.where(is_voiced, phase, 0.0).astype(np.float32)
 
 
-def _dio(wav: np.ndarray, spec: AudioSpec) -> np.ndarray:
+def _dio(wav: np.ndarray, spec: AudioSpec, ceil_hz: float) -> np.ndarray:
   f0_hz, times_sec = pyworld.dio(  # pyright: ignore[reportAttributeAccessIssue]
     wav,
     spec.sample_rate_hz,
     f0_floor=FLOOR_HZ,
-    f0_ceil=CEIL_HZ,
+    f0_ceil=ceil_hz,
     frame_period=spec.frame_period_ms,
     speed=_DECIMATION,
   )
@@ -83,12 +87,12 @@ def _dio(wav: np.ndarray, spec: AudioSpec) -> np.ndarray:
   )
 
 
-def _harvest(wav: np.ndarray, spec: AudioSpec) -> np.ndarray:
+def _harvest(wav: np.ndarray, spec: AudioSpec, ceil_hz: float) -> np.ndarray:
   f0_hz, _ = pyworld.harvest(  # pyright: ignore[reportAttributeAccessIssue]
     wav,
     spec.sample_rate_hz,
     f0_floor=FLOOR_HZ,
-    f0_ceil=CEIL_HZ,
+    f0_ceil=ceil_hz,
     frame_period=spec.frame_period_ms,
   )
   return f0_hz

@@ -15,7 +15,12 @@ from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference.align import SpeechAligner
-from ns_jax.inference.synthesize import Speech, Synthesizer, Utterance
+from ns_jax.inference.synthesize import (
+  Speech,
+  Synthesizer,
+  Utterance,
+  parts,
+)
 from ns_jax.text import pauses, symbols
 from ns_jax.text.frontend import Frontend
 
@@ -35,7 +40,11 @@ class Heard:
 
 
 def listen(
-  wav: np.ndarray, text: str, aligner: SpeechAligner, spec: AudioSpec
+  wav: np.ndarray,
+  text: str,
+  aligner: SpeechAligner,
+  spec: AudioSpec,
+  ceil_hz: float = pitch.CEIL_HZ,
 ) -> Heard:
   """Finds out when each phoneme of a recording is said, and how high.
 
@@ -44,6 +53,7 @@ def listen(
     text: what is said in it.
     aligner: finds the durations.
     spec: of the wave.
+    ceil_hz: highest pitch that is heard.
 
   Raises:
     UserError: the recording is silent, or too short for the text.
@@ -67,7 +77,7 @@ def listen(
     wav=wav,
     phonemes=settled["phonemes"],
     durations=settled["durations"],
-    f0_hz=pitch.f0(wav, spec, "harvest"),
+    f0_hz=pitch.f0(wav, spec, "harvest", ceil_hz),
   )
 
 
@@ -175,7 +185,9 @@ def _retell(
   prompts = [synthesizer.encode_prompt(wav) for wav in (own, other)]
   latents = synthesizer.encode(source.wav)
   told = []
-  for phonemes, frames in _parts(source, synthesizer.max_phonemes):
+  for phonemes, frames in parts(
+    source.phonemes, source.durations, synthesizer.max_phonemes
+  ):
     utterance = Utterance(
       source.phonemes[phonemes],
       prompts[0],
@@ -189,20 +201,6 @@ def _retell(
     )
   wav = np.concatenate([speech.wav for speech in told])
   return Speech(wav[: len(source.wav)], source.durations, f0_hz)
-
-
-def _parts(source: Heard, max_phonemes: int) -> list[tuple[slice, slice]]:
-  """Phonemes and frames of each part; cuts lie at pauses where they can."""
-  is_pause = symbols.is_pause(source.phonemes)
-  bounds = np.append(0, np.cumsum(source.durations))
-  first, count, parts = 0, len(source.phonemes), []
-  while first < count:
-    last = min(first + max_phonemes, count)
-    if last < count and is_pause[first + 1 : last].any():
-      last = first + 1 + int(np.flatnonzero(is_pause[first + 1 : last])[-1])
-    parts.append((slice(first, last), slice(bounds[first], bounds[last])))
-    first = last
-  return parts
 
 
 def _middle_hz(f0_hz: np.ndarray) -> float:

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text of any length in one voice."""
+"""Text and songs of any length in one voice."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from ns_jax.inference.synthesize import Manner, Speech, Synthesizer, Utterance
+from ns_jax.inference.synthesize import (
+  Manner,
+  Speech,
+  Synthesizer,
+  Utterance,
+  parts,
+)
 from ns_jax.text import sentences
 from ns_jax.text.sentences import Piece
 
@@ -43,6 +49,39 @@ def narrate(
     batch = utterances[first : first + _BATCH_SIZE]
     spoken += synthesizer.speak(batch, seed=seed + first, manner=manner)
   return _joined(synthesizer, found, spoken)
+
+
+def perform(
+  synthesizer: Synthesizer,
+  planned: Utterance,
+  *,
+  seed: int = 0,
+  energy_db: float = 0.0,
+) -> Speech:
+  """Says or sings what is planned to the frame, part after part where long.
+
+  Args:
+    synthesizer: the model.
+    planned: with durations and f0_hz.
+    seed: of the diffusion's noise.
+    energy_db: gain of the wave.
+  """
+  durations, f0_hz = planned.durations, planned.f0_hz
+  assert durations is not None and f0_hz is not None
+  told: list[Speech] = []
+  for phonemes, frames in parts(
+    planned.phonemes, durations, synthesizer.max_phonemes
+  ):
+    part = Utterance(
+      planned.phonemes[phonemes],
+      planned.prompt,
+      durations[phonemes],
+      f0_hz[frames],
+    )
+    manner = Manner(energy_db=energy_db)
+    told += synthesizer.speak([part], seed=seed + len(told), manner=manner)
+  wav = np.concatenate([speech.wav for speech in told])
+  return Speech(wav, durations, f0_hz)
 
 
 def _joined(

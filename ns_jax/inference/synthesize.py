@@ -338,6 +338,31 @@ class Synthesizer:
     return speeches
 
 
+def parts(
+  phonemes: np.ndarray, durations: np.ndarray, max_phonemes: int
+) -> list[tuple[slice, slice]]:
+  """Cuts what is too long to be said at once, after a pause where it can.
+
+  Args:
+    phonemes: [N] int32 ids.
+    durations: [N] int32, frames.
+    max_phonemes: longest part.
+
+  Returns:
+    Phonemes and frames of each part.
+  """
+  is_pause = symbols.is_pause(phonemes)
+  bounds = np.append(0, np.cumsum(durations))
+  first, count, found = 0, len(phonemes), []
+  while first < count:
+    last = min(first + max_phonemes, count)
+    if last < count and is_pause[first + 1 : last].any():
+      last = first + 2 + int(np.flatnonzero(is_pause[first + 1 : last])[-1])
+    found.append((slice(first, last), slice(bounds[first], bounds[last])))
+    first = last
+  return found
+
+
 def _rounded(size: int, block: int) -> int:
   """The next multiple of `block`, at least one of it."""
   return max(size + -size % block, block)

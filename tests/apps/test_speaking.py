@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ns-jax synthesize`, `convert` and `enhance` on files as people have them."""
 
+import pathlib
+
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -71,6 +73,22 @@ def test_conversion_and_enhancement(run, folder, tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert soundfile.info(out).frames == 32_000
+
+
+def test_a_score_and_a_recording_are_sung(run, folder, tmp_path):
+  score = pathlib.Path(__file__).parents[2] / "examples" / "twinkle.musicxml"
+  out = tmp_path / "song.wav"
+  result = run("sing", score, "--out", out, "--transpose", -5)
+  assert result.exit_code == 0, result.output
+  assert soundfile.info(out).duration == pytest.approx(29.2, abs=0.02)
+  said = folder / "said.wav"
+  result = run(
+    "sing", said, "--text", "Come and sit down.", "--out", tmp_path / "a.wav"
+  )
+  assert result.exit_code == 0, result.output
+  assert soundfile.info(tmp_path / "a.wav").frames == 32_000
+  result = run("sing", said, "--out", tmp_path / "b.wav")
+  assert result.exit_code != 0 and "said.wav" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,13 @@
 import numpy as np
 import pytest
 
+from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
+
+
+@pytest.fixture
+def spec():
+  return AudioSpec()
 
 
 @pytest.fixture(params=["harvest", "dio"])

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 from ns_jax.errors import UserError
-from ns_jax.inference import raw_score
-from ns_jax.inference.raw_score import Lyric, RawNote
+from ns_jax.singing import raw_score
+from ns_jax.singing.raw_score import Lyric, RawNote
 
 _QUARTERS = {  # of the notes that a metronome mark may count
   **{"whole": 4.0, "half": 2.0, "quarter": 1.0},

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ns_jax.errors import UserError
-from ns_jax.inference import score as scores_module
-from ns_jax.inference.score import read_score
+from ns_jax.singing import score as scores_module
+from ns_jax.singing.score import read_score
 from tests import scores
 from tests.scores import musicxml, note, tempo
 

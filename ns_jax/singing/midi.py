@@ -15,8 +15,8 @@ import mido
 import numpy as np
 
 from ns_jax.errors import UserError
-from ns_jax.inference import raw_score
-from ns_jax.inference.raw_score import Lyric, RawNote
+from ns_jax.singing import raw_score
+from ns_jax.singing.raw_score import Lyric, RawNote
 
 _DRUMS = 9  # the MIDI channel without pitches
 _NEAR_SEC = 0.1  # how far from its note's beginning a MIDI lyric may be

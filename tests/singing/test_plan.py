@@ -6,13 +6,13 @@ import pytest
 
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
-from ns_jax.inference import singing
-from ns_jax.inference.score import Note, Score, read_score
-from ns_jax.inference.singing import Manner
+from ns_jax.singing import plan as singing
+from ns_jax.singing.plan import Rendition
+from ns_jax.singing.score import Note, Score, read_score
 from ns_jax.text import symbols
 from tests import scores
 
-PLAIN = Manner(glide_sec=0.0)
+PLAIN = Rendition(glide_sec=0.0)
 RATE = AudioSpec().frame_rate_hz
 
 
@@ -47,7 +47,7 @@ def _vowels(plan):
 
 def test_example_is_planned_with_every_vowel_on_its_beat():
   score = read_score(scores.TWINKLE)
-  plan = singing.plan(score, manner=Manner(margin_sec=0.25))
+  plan = singing.plan(score, rendition=Rendition(margin_sec=0.25))
   assert plan.phonemes.dtype == plan.durations.dtype == np.int32
   assert plan.f0_hz.dtype == np.float32
   assert plan.durations.sum() == len(plan.f0_hz) == round(29.3 * RATE)
@@ -61,7 +61,7 @@ def test_example_is_planned_with_every_vowel_on_its_beat():
 
 
 def test_consonants_take_from_the_note_before_with_their_own_pitch():
-  plan = singing.plan(_score(("low", 2, 57), ("now", 2, 69)), manner=PLAIN)
+  plan = singing.plan(_score(("low", 2, 57), ("now", 2, 69)), rendition=PLAIN)
   (_, l_start, l_end), low, n, now = _spans(plan)
   assert (l_start, now[0], now[1:]) == (0, "aʊ", (80, 160))
   assert low == ("oʊ", l_end, n[1]) and n == ("n", n[1], 80)
@@ -74,7 +74,7 @@ def test_voiceless_consonants_and_rests_have_no_pitch():
   score = _score(
     ("tea", 2, 69), ("R", 2, 0), ("see,", 2, 71), ("R", 1, 0), ("me", 1, 69)
   )
-  plan = singing.plan(score, manner=PLAIN)
+  plan = singing.plan(score, rendition=PLAIN)
   assert [s for s, *_ in _spans(plan)] == [
     *("t", "iː", "_", "s", "iː", ",", "m", "iː"),
   ]
@@ -88,7 +88,7 @@ def test_voiceless_consonants_and_rests_have_no_pitch():
 
 def test_a_melisma_holds_the_vowel_and_moves_the_pitch():
   score = _score(("glo-", 2, 69), ("", 1, 71), ("", 1, 72), ("-ry", 2, 69))
-  plan = singing.plan(score, manner=PLAIN)
+  plan = singing.plan(score, rendition=PLAIN)
   held = next(span for span in _spans(plan) if span[0] in ("oʊ", "ɔː", "ɔːɹ"))
   for onset, end, pitch in (
     (held[1], 80, 69),
@@ -102,7 +102,7 @@ def test_a_melisma_holds_the_vowel_and_moves_the_pitch():
 
 def test_a_vowel_held_beyond_a_rest_begins_again():
   score = _score(("star", 2, 69), ("R", 1, 0), ("", 1, 71))
-  plan = singing.plan(score, manner=PLAIN)
+  plan = singing.plan(score, rendition=PLAIN)
   assert [s for s, *_ in _spans(plan)] == ["s", "t", "ɑːɹ", "_", "ɑːɹ"]
 
 
@@ -119,7 +119,7 @@ def test_a_vowel_held_beyond_a_rest_begins_again():
 )
 def test_syllables_and_notes_need_not_be_as_many(lyrics, num_vowels):
   notes = [(text, 4, 60 + i) for i, text in enumerate(lyrics)]
-  plan = singing.plan(_score(*notes), manner=PLAIN)
+  plan = singing.plan(_score(*notes), rendition=PLAIN)
   vowels = _vowels(plan)
   assert len(vowels) == num_vowels
   assert plan.durations.sum() == 160 * len(lyrics)
@@ -138,8 +138,8 @@ def test_a_glide_is_continuous_and_short():
 
 
 def test_vibrato_is_as_deep_as_asked_and_fades():
-  manner = Manner(vibrato_cents=50.0, vibrato_hz=5.3)
-  plan = singing.plan(_score(("ah", 8, 69)), manner=manner)
+  rendition = Rendition(vibrato_cents=50.0, vibrato_hz=5.3)
+  plan = singing.plan(_score(("ah", 8, 69)), rendition=rendition)
   cents = 1200 * np.log2(plan.f0_hz / 440.0)
   assert np.abs(cents).max() == pytest.approx(50.0, abs=1.0)
   assert np.abs(cents[[0, -1]]).max() < 5.0
@@ -153,7 +153,7 @@ def test_transposition_moves_into_range():
   score = _score(("la", 2, 93))
   with pytest.raises(UserError, match=r"A6 \(1760 Hz\).*transpose down, 12"):
     singing.plan(score)
-  plan = singing.plan(score, manner=Manner(transpose_semitones=-12.0))
+  plan = singing.plan(score, rendition=Rendition(transpose_semitones=-12.0))
   assert plan.f0_hz.max() == pytest.approx(880.0)
   with pytest.raises(UserError, match="transpose up"):
     singing.plan(_score(("la", 2, 20)))
@@ -176,7 +176,7 @@ def test_what_is_too_fast_is_one_line():
 )
 def test_bad_values_are_named(values):
   with pytest.raises(UserError, match=next(iter(values))):
-    Manner(**values)
+    Rendition(**values)
 
 
 def test_odd_lengths_do_not_add_up():

@@ -14,10 +14,10 @@ import numpy as np
 
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
-from ns_jax.inference import lyrics
-from ns_jax.inference.lyrics import SungSyllable
-from ns_jax.inference.score import Note, Score
 from ns_jax.models import prosody
+from ns_jax.singing import lyrics
+from ns_jax.singing.lyrics import SungSyllable
+from ns_jax.singing.score import Note, Score
 from ns_jax.text import symbols
 
 # Typical lengths of sung consonants.
@@ -37,7 +37,7 @@ _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
 @dataclasses.dataclass(frozen=True)
-class Manner:
+class Rendition:
   """How to sing what is written."""
 
   transpose_semitones: float = 0.0
@@ -82,14 +82,14 @@ class _Phone(NamedTuple):
 def plan(
   score: Score,
   spec: AudioSpec | None = None,
-  manner: Manner | None = None,
+  rendition: Rendition | None = None,
 ) -> Plan:
   """Lays out a score on the model's frames.
 
   Args:
     score: from `read_score`.
     spec: gives the frame rate.
-    manner: transposition, glides, vibrato, margins.
+    rendition: transposition, glides, vibrato, margins.
 
   Returns:
     A plan as long as the score, to one frame, and its margins.
@@ -99,21 +99,21 @@ def plan(
       read.
   """
   spec = spec or AudioSpec()
-  manner = manner or Manner()
-  pitches_hz = _pitches_hz(score, manner.transpose_semitones)
+  rendition = rendition or Rendition()
+  pitches_hz = _pitches_hz(score, rendition.transpose_semitones)
   # Times are from here on since the beginning of the margin.
   notes = [
-    dataclasses.replace(note, onset_sec=note.onset_sec + manner.margin_sec)
+    dataclasses.replace(note, onset_sec=note.onset_sec + rendition.margin_sec)
     for note in score.notes
   ]
   phones = _lay_out(lyrics.syllabify(score), notes)
-  total_sec = score.duration_sec + 2.0 * manner.margin_sec
+  total_sec = score.duration_sec + 2.0 * rendition.margin_sec
   ids = symbols.to_ids(phone.symbol for phone in phones)
   bounds = _to_frames(phones, ids, total_sec, spec)
   return Plan(
     ids,
     np.diff(bounds).astype(np.int32),
-    _f0_hz(phones, ids, bounds, notes, pitches_hz, spec, manner),
+    _f0_hz(phones, ids, bounds, notes, pitches_hz, spec, rendition),
   )
 
 
@@ -248,7 +248,7 @@ def _f0_hz(
   notes: list[Note],
   pitches_hz: np.ndarray,
   spec: AudioSpec,
-  manner: Manner,
+  rendition: Rendition,
 ) -> np.ndarray:
   """Pitch of every frame, [T] float32, 0 where there is none."""
   log_f0 = np.zeros(bounds[-1])
@@ -269,12 +269,12 @@ def _f0_hz(
     *(b for i in _pauses(phones) for b in bounds[i : i + 2]),
     len(log_f0),
   ]
-  width = max(1, spec.seconds_to_frames(manner.glide_sec))
+  width = max(1, spec.seconds_to_frames(rendition.glide_sec))
   for start, end in zip(edges, edges[1:], strict=False):
     log_f0[start:end] = _smooth(log_f0[start:end], width)
   for i in np.flatnonzero(is_vowel):
     start, end = bounds[i], bounds[i + 1]
-    log_f0[start:end] += _vibrato(end - start, spec, manner)
+    log_f0[start:end] += _vibrato(end - start, spec, rendition)
   return np.where(voiced, np.exp(log_f0), 0.0).astype(np.float32)
 
 
@@ -290,10 +290,10 @@ def _smooth(x: np.ndarray, width: int) -> np.ndarray:
   return np.convolve(padded, np.full(width, 1.0 / width), mode="valid")
 
 
-def _vibrato(frames: int, spec: AudioSpec, manner: Manner) -> np.ndarray:
+def _vibrato(frames: int, spec: AudioSpec, rendition: Rendition) -> np.ndarray:
   """What to add to the log of f0 on a vowel, [frames]; 0 at both ends."""
   times_sec = np.arange(frames) / spec.frame_rate_hz
   nearest_end = np.minimum(times_sec, times_sec[::-1])
-  depth = manner.vibrato_cents / 1200.0 * math.log(2.0)
+  depth = rendition.vibrato_cents / 1200.0 * math.log(2.0)
   growth = np.minimum(nearest_end / _VIBRATO_GROWTH_SEC, 1.0)
-  return depth * growth * np.sin(2.0 * np.pi * manner.vibrato_hz * times_sec)
+  return depth * growth * np.sin(2.0 * np.pi * rendition.vibrato_hz * times_sec)

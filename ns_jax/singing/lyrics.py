@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ns_jax.errors import UserError
-from ns_jax.inference.score import Note, Score
+from ns_jax.singing.score import Note, Score
 from ns_jax.text import syllables, symbols
 from ns_jax.text.frontend import Frontend
 from ns_jax.text.syllables import Syllable

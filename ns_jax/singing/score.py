@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Iterable
 
 from ns_jax.errors import UserError
-from ns_jax.inference import midi, musicxml, raw_score
-from ns_jax.inference.raw_score import RawNote
+from ns_jax.singing import midi, musicxml, raw_score
+from ns_jax.singing.raw_score import RawNote
 
 MAX_SEC = 900.0  # of a score; a longer one is a slip of the tempo
 MAX_NOTES = 10_000
