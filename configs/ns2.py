@@ -61,6 +61,7 @@ def get_config(preset: str = "") -> ConfigDict:
     num_heads=2,
     conv_dropout_rate=0.1,
     attention_dropout_rate=0.1,
+    hears_prompt=True,
     remat=False,
   )
   config.model = dict(
@@ -78,6 +79,7 @@ def get_config(preset: str = "") -> ConfigDict:
       cond_kernel_size=1,
       num_heads=2,
       num_queries=8,
+      hears="queries",
       dropout_rate=0.0,
       remat=False,
     ),

@@ -10,12 +10,16 @@ from ns_jax.array_types import Array
 from ns_jax.models.prompt import Prompt
 from ns_jax.nn import attention, embeddings, wavenet
 
+HEARS = ("queries", "frames", "nothing")
+
 
 class Denoiser(nn.Module):
-  """WaveNet that hears the prompt through a few learned queries.
+  """WaveNet that hears the prompt, as `hears` says.
 
-  The queries first gather a summary of fixed size from the prompt, which hides
-  its frame-level detail; the layers then attend to the summary alone.
+  "queries", as in the paper: a few learned queries first gather a summary of
+  fixed size, which hides the prompt's frame-level detail, and the layers attend
+  to the summary alone. "frames": they attend to the prompt itself. "nothing":
+  they hear no prompt. The last two are there to be compared with.
   """
 
   latent_dim: int
@@ -27,6 +31,7 @@ class Denoiser(nn.Module):
   num_heads: int
   num_queries: int
   dropout_rate: float
+  hears: str
   remat: bool = False
   dtype: Any = jnp.float32
 
@@ -55,13 +60,8 @@ class Denoiser(nn.Module):
       [B, T, latent_dim] float32.
     """
     dtype = self.dtype
-    queries = self.param(
-      "queries", nn.initializers.normal(1.0), (self.num_queries, self.dim)
-    ).astype(dtype)
-    queries = jnp.broadcast_to(queries[None], (x_t.shape[0], *queries.shape))
-    summary = attention.MultiHeadAttention(
-      self.num_heads, dtype=dtype, name="prompt_attention"
-    )(queries, prompt.hidden, prompt.mask)
+    if self.hears == "queries":
+      prompt = self._summary(prompt)
     time = embeddings.TimeEmbedding(self.dim, dtype=dtype, name="time")(t)
     x = nn.relu(nn.Dense(self.dim, dtype=dtype, name="in_proj")(x_t))
     x = wavenet.WaveNet(
@@ -71,10 +71,11 @@ class Denoiser(nn.Module):
       self.cond_kernel_size,
       self.num_heads,
       self.dropout_rate,
+      self.hears != "nothing",
       self.remat,
       dtype,
       name="wavenet",
-    )(x, cond, time, summary, mask, train=train)
+    )(x, cond, time, prompt.hidden, prompt.mask, mask, train=train)
     x = nn.relu(nn.Dense(self.dim, dtype=dtype, name="skip_proj")(x))
     return nn.Dense(
       self.latent_dim,
@@ -82,3 +83,15 @@ class Denoiser(nn.Module):
       dtype=jnp.float32,
       name="out_proj",
     )(x.astype(jnp.float32))
+
+  def _summary(self, prompt: Prompt) -> Prompt:
+    """What the queries gather, [B, num_queries, dim]."""
+    queries = self.param(
+      "queries", nn.initializers.normal(1.0), (self.num_queries, self.dim)
+    ).astype(self.dtype)
+    batch = prompt.hidden.shape[0]
+    queries = jnp.broadcast_to(queries[None], (batch, *queries.shape))
+    heard = attention.MultiHeadAttention(
+      self.num_heads, dtype=self.dtype, name="prompt_attention"
+    )(queries, prompt.hidden, prompt.mask)
+    return Prompt(heard, jnp.ones(heard.shape[:2], bool))

@@ -156,6 +156,11 @@ def make_model(
   Raises:
     UserError: the named prediction or schedule is unknown.
   """
+  if model.denoiser.hears not in denoiser.HEARS:
+    raise UserError(
+      f"config.model.denoiser.hears={model.denoiser.hears!r} is unknown; "
+      f"use one of {', '.join(denoiser.HEARS)}"
+    )
   if model.prediction not in prediction.PREDICTIONS:
     raise UserError(
       f"config.model.prediction={model.prediction!r} is unknown; "

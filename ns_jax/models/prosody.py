@@ -99,7 +99,7 @@ class PredictorBlock(nn.Module):
 
 
 class Predictor(nn.Module):
-  """Convolutions that attend to the prompt every third layer."""
+  """Convolutions that attend to the prompt every third layer, or not at all."""
 
   num_layers: int
   kernel_size: int
@@ -107,6 +107,7 @@ class Predictor(nn.Module):
   conv_dropout_rate: float
   attention_dropout_rate: float
   bias: tuple[float, ...]  # of the outputs, at the start of training
+  hears_prompt: bool
   remat: bool = False
   dtype: Any = jnp.float32
 
@@ -144,7 +145,9 @@ class Predictor(nn.Module):
         split_rngs={"params": True, "dropout": True},
         in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]
         length=num_blocks,
-      )((False, False, True), *options, name="blocks")(x, mask, prompt, train)
+      )(
+        (False, False, self.hears_prompt), *options, name="blocks"
+      )(x, mask, prompt, train)
     if num_rest:
       plain = (False,) * num_rest
       x, _ = block(plain, *options, name="rest")(x, mask, prompt, train)

@@ -35,6 +35,7 @@ class ResidualLayer(nn.Module):
     cond: Array,
     time: Array,
     prompt: Array,
+    prompt_mask: Array,
     mask: Array,
     train: bool,
   ) -> tuple[Array, Array]:
@@ -61,7 +62,7 @@ class ResidualLayer(nn.Module):
       queries = nn.LayerNorm(dtype=dtype, name="attention_norm")(y)
       heard = attention.MultiHeadAttention(
         self.num_heads, dtype=dtype, name="attention"
-      )(queries, prompt, jnp.ones(prompt.shape[:2], bool))
+      )(queries, prompt, prompt_mask)
       h = film.FiLM(dtype=dtype, name="film")(h, heard)
     gate, value = jnp.split(h, 2, axis=-1)
     h = nn.sigmoid(gate) * jnp.tanh(value)
@@ -89,6 +90,7 @@ class Block(nn.Module):
     cond: Array,
     time: Array,
     prompt: Array,
+    prompt_mask: Array,
     mask: Array,
     train: bool,
   ) -> tuple[tuple[Array, Array], None]:
@@ -104,7 +106,7 @@ class Block(nn.Module):
         self.dropout_rate,
         self.dtype,
         name=f"layer_{i}",
-      )(x, cond, time, prompt, mask, train)
+      )(x, cond, time, prompt, prompt_mask, mask, train)
       skips = skips + skip
     return (x, skips), None
 
@@ -118,6 +120,7 @@ class WaveNet(nn.Module):
   cond_kernel_size: int
   num_heads: int
   dropout_rate: float
+  attends: bool = True  # False: no layer hears the prompt
   remat: bool = False
   dtype: Any = jnp.float32
 
@@ -128,6 +131,7 @@ class WaveNet(nn.Module):
     cond: Array,
     time: Array,
     prompt: Array,
+    prompt_mask: Array,
     mask: Array,
     *,
     train: bool,
@@ -138,7 +142,8 @@ class WaveNet(nn.Module):
       x: [B, T, C].
       cond: [B, T, E], frame-level condition.
       time: [B, C], embedded diffusion time.
-      prompt: [B, R, C], summary of the prompt.
+      prompt: [B, R, E], what every third layer attends to.
+      prompt_mask: [B, R] bool.
       mask: [B, T] bool.
       train: whether to drop out.
 
@@ -148,10 +153,10 @@ class WaveNet(nn.Module):
     # One norm for all layers: their own scales would only repeat what the
     # projections that follow can do.
     cond = nn.LayerNorm(dtype=self.dtype, name="cond_norm")(cond)
-    args = (cond * mask[..., None], time, prompt, mask, train)
+    args = (cond * mask[..., None], time, prompt, prompt_mask, mask, train)
     block = Block
     if self.remat:
-      block = nn.remat(block, prevent_cse=False, static_argnums=(6,))
+      block = nn.remat(block, prevent_cse=False, static_argnums=(7,))
     options = (
       self.kernel_size,
       self.dilation,
@@ -169,7 +174,7 @@ class WaveNet(nn.Module):
         split_rngs={"params": True, "dropout": True},
         in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]
         length=num_blocks,
-      )((False, False, True), *options, name="blocks")(carry, *args)
+      )((False, False, self.attends), *options, name="blocks")(carry, *args)
     if num_rest:
       carry, _ = block((False,) * num_rest, *options, name="rest")(carry, *args)
     return carry[1] / math.sqrt(self.num_layers)

@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ns_jax.models import denoiser
 from ns_jax.models.prompt import Prompt
@@ -20,6 +21,7 @@ NETWORK = denoiser.Denoiser(
   cond_kernel_size=3,
   num_heads=2,
   num_queries=3,
+  hears="queries",
   dropout_rate=0.2,
 )
 evaluate = jax.jit(functools.partial(NETWORK.apply, train=False))
@@ -70,6 +72,28 @@ def test_everything_heard_changes_the_output():
   for name, value in changed.items():
     other = evaluate(_params(), **{**inputs, name: value})
     assert float(jnp.abs(y - other)[inputs["mask"]].max()) > 1e-3, name
+
+
+@pytest.mark.parametrize("hears", ["frames", "nothing"])
+def test_other_ways_to_hear_the_prompt(hears):
+  network, inputs = NETWORK.clone(hears=hears), _inputs()
+  init = jax.jit(functools.partial(network.init, train=False))
+  params = init(jax.random.key(1), **inputs)["params"]
+  kernel = params["out_proj"]["kernel"]
+  params["out_proj"]["kernel"] = jnp.ones_like(kernel)
+  assert "queries" not in params
+  run = jax.jit(functools.partial(network.apply, train=False))
+  prompt = inputs["prompt"]
+  y, padded, other = (
+    run({"params": params}, **{**inputs, "prompt": prompt._replace(hidden=h)})
+    for h in (
+      prompt.hidden,
+      jnp.where(prompt.mask[..., None], prompt.hidden, 30.0),
+      -prompt.hidden,
+    )
+  )
+  np.testing.assert_allclose(y, padded, atol=1e-5)
+  assert np.allclose(y, other, atol=1e-5) == (hears == "nothing")
 
 
 def test_padding_of_frames_and_prompt_does_not_matter():

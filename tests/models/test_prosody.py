@@ -20,6 +20,7 @@ PREDICTOR = prosody.Predictor(
   conv_dropout_rate=0.5,
   attention_dropout_rate=0.2,
   bias=(1.5, -2.0),
+  hears_prompt=True,
 )
 MASK = jnp.arange(6)[None, :] < jnp.array([6, 4])[:, None]
 predict = jax.jit(functools.partial(PREDICTOR.apply, train=False))
@@ -135,6 +136,19 @@ def test_predicted_f0_is_zero_where_unvoiced_or_padding():
   )
   f0_hz = prosody.f0_of(pitch, jnp.array([[True, True, True, False]]))
   np.testing.assert_allclose(f0_hz, [[120.0, 0.0, 1100.0, 0.0]], rtol=1e-5)
+
+
+def test_a_predictor_may_be_deaf_to_the_prompt():
+  params, x, prompt = _inputs()
+  deaf = PREDICTOR.clone(hears_prompt=False)
+  params = jax.jit(functools.partial(deaf.init, train=False))(
+    jax.random.key(0), x, MASK, prompt
+  )
+  run = jax.jit(functools.partial(deaf.apply, train=False))
+  other = prompt._replace(hidden=-prompt.hidden)
+  np.testing.assert_array_equal(
+    run(params, x, MASK, prompt), run(params, x, MASK, other)
+  )
 
 
 def test_predictor_ignores_padding_of_sequence_and_prompt():

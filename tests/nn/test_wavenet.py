@@ -32,6 +32,7 @@ def _inputs(length=LENGTH):
     cond=jax.random.normal(keys[1], (BATCH, length, 6)),
     time=jax.random.normal(keys[2], (BATCH, WIDTH)),
     prompt=jax.random.normal(keys[3], (BATCH, 5, WIDTH)),
+    prompt_mask=jnp.ones((BATCH, 5), bool),
     mask=jnp.arange(length)[None, :] < jnp.array([length, 7])[:, None],
   )
 
