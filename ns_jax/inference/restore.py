@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ns_jax.array_types import Params
+from ns_jax.errors import UserError
 from ns_jax.inference import bundle
 from ns_jax.training import checkpoint, workdir
 
@@ -30,8 +31,17 @@ class Weights:
 
 
 def weights_folder(name: str | pathlib.Path, stage: str) -> pathlib.Path:
-  """Where a bundle or workdir is; "shipped": the one that comes along."""
+  """Where a bundle or workdir is; "shipped": the one that comes along.
+
+  Raises:
+    UserError: none comes along.
+  """
   if name == SHIPPED:
+    if not (BUNDLES / stage).is_dir():
+      raise UserError(
+        f"no trained {stage} comes along with this version; "
+        "give the folder of one you trained"
+      )
     return BUNDLES / stage
   return pathlib.Path(name).expanduser().absolute()
 
