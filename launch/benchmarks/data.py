@@ -258,7 +258,7 @@ def _pod_appetite(config: Any, spec: AudioSpec) -> float:
     "f0_phase": np.zeros((1, frames), np.float32),
     "codes": np.zeros((1, frames, _CODEBOOKS), np.int32),
   }
-  params, _ = jax.eval_shape(stage.init_fn, jax.random.key(0), batch)
+  params, _ = jax.eval_shape(stage.init_fn, jax.random.key(0), batch, {})
   weights = sum(leaf.size for leaf in jax.tree.leaves(params))
   frames_per_sec = _UTILISATION * _PEAK_FLOPS * _CHIPS / (6 * weights)
   return frames_per_sec / spec.frame_rate_hz

@@ -27,7 +27,7 @@ from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference import restore
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.inference.restore import Weights
-from ns_jax.inference.synthesize import Manner
+from ns_jax.inference.synthesize import Manner, Synthesizer
 from ns_jax.training import checkpoint, loop, workdir, writers
 
 _logger = logging.getLogger(__name__)
@@ -137,6 +137,8 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
     with clock("codes"):
       records_dir = _add_codes(config, records_dir, codec)
     frozen["codec"] = codec.frozen(*codes.read_latent_stats(records_dir))
+  if "teacher" in config:
+    frozen["teacher"] = _teacher(config, codec)
   _logger.info("training %s in %s", config.stage, run_dir)
   stage = stages.build(config)
   mesh = sharding.make_mesh(config.mesh)
@@ -197,6 +199,27 @@ def _codec(
     with clock("codec"):
       _train(config.codec, _codec_dir(config, run_dir))
   return SpeechCodec.load(_codec_dir(config, run_dir)).first(count)
+
+
+def _teacher(config: Any, codec: SpeechCodec) -> Any:
+  """Weights of the model that a run learns from.
+
+  Raises:
+    UserError: it is another model, or stands on another codec.
+  """
+  teacher = Synthesizer.load(config.teacher)
+  weights = restore.restore(restore.weights_folder(config.teacher, "ns2"))
+  if weights.config.model.to_dict() != config.model.to_dict():
+    raise UserError(
+      f"config.teacher={config.teacher!r}: its model is not this one; "
+      "give the preset and the model's fields that it was trained with"
+    )
+  if teacher.codec.codec_id != codec.codec_id:
+    raise UserError(
+      f"config.teacher={config.teacher!r}: stands on another codec; "
+      "give config.frozen as it was trained with"
+    )
+  return weights.params["gen"]
 
 
 def _prepare(config: Any) -> pathlib.Path:

@@ -19,6 +19,7 @@ from ns_jax.diffusion.prediction import score
 from ns_jax.diffusion.schedule import Schedule
 
 DenoiseFn = Callable[[Array, Array], Array]
+_LAST_JUMP_LOG_SNR = 0.5  # alpha / sigma = 1.6
 T_END = 1e-3  # where generation stops; the score is singular at 0
 
 
@@ -46,14 +47,26 @@ def uniform_times(
 
 
 def uniform_log_snr_times(
-  schedule: Schedule, num_steps: int, t_start: float, t_end: float
+  schedule: Schedule,
+  num_steps: int,
+  t_start: float | Array,
+  t_end: float | Array,
 ) -> Array:
   """[num_steps + 1] times, evenly spaced in log(alpha / sigma)."""
-  ends = schedule.log_snr(jnp.asarray([t_start, t_end]))
+  ends = schedule.log_snr(jnp.stack([jnp.asarray(t_start), jnp.asarray(t_end)]))
   times = schedule.time_of_log_snr(
     jnp.linspace(ends[0], ends[1], num_steps + 1)
   )
   return times.at[0].set(t_start).at[-1].set(t_end)
+
+
+def early_log_snr_times(
+  schedule: Schedule, num_steps: int, t_start: float, t_end: float
+) -> Array:
+  """The same, but ending where a distilled model jumps to the data."""
+  del t_end
+  last = schedule.time_of_log_snr(jnp.asarray(_LAST_JUMP_LOG_SNR))
+  return uniform_log_snr_times(schedule, num_steps, t_start, last)
 
 
 def integrate(
@@ -152,9 +165,24 @@ def heun(
 
 def _exponential_step(schedule: Schedule, step: Step, x0: Array) -> Array:
   """Solves the ODE exactly for an x0_hat that stays constant over the step."""
-  h = schedule.log_snr(step.t_next) - schedule.log_snr(step.t)
-  ratio = schedule.sigma(step.t_next) / schedule.sigma(step.t)
-  return ratio * step.x - schedule.alpha(step.t_next) * jnp.expm1(-h) * x0
+  keep, gain = _exponential_weights(schedule, step.t, step.t_next)
+  return keep * step.x + gain * x0
+
+
+def x0_between(
+  schedule: Schedule, x: Array, x_next: Array, t: Array, t_next: Array
+) -> Array:
+  """The constant x0_hat that carries x at `t` to x_next at `t_next`."""
+  keep, gain = _exponential_weights(schedule, t, t_next)
+  return (x_next - keep * x) / gain
+
+
+def _exponential_weights(
+  schedule: Schedule, t: Array, t_next: Array
+) -> tuple[Array, Array]:
+  h = schedule.log_snr(t_next) - schedule.log_snr(t)
+  keep = schedule.sigma(t_next) / schedule.sigma(t)
+  return keep, -schedule.alpha(t_next) * jnp.expm1(-h)
 
 
 def ddim(
@@ -224,6 +252,8 @@ SOLVERS = {
   "heun": Solver(heun, uniform_times),
   "ddim": Solver(ddim, uniform_log_snr_times),
   "dpmpp_2m": Solver(dpmpp_2m, uniform_log_snr_times),
+  # For models that were distilled to it; the last evaluation jumps to the data.
+  "distilled": Solver(ddim, early_log_snr_times),
   "euler_maruyama": Solver(euler_maruyama, uniform_times),
   "ancestral": Solver(ancestral, uniform_log_snr_times),
 }

@@ -22,7 +22,7 @@ def evaluate(context: Context) -> Section:
   batches = itertools.islice(context.test_batches(), limit)
   for i, batch in enumerate(batches):
     if model_state is None:
-      _, shapes = jax.eval_shape(stage.init_fn, key, batch)
+      _, shapes = jax.eval_shape(stage.init_fn, key, batch, weights.frozen)
       model_state = flax.serialization.from_state_dict(
         shapes, weights.model_state
       )

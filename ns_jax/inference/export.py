@@ -69,4 +69,9 @@ def _ns2(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
   return kept, {"frozen": {"codec": frozen}}
 
 
-_PARTS = {"codec": _codec, "aligner": _aligner, "ns2": _ns2}
+_PARTS = {
+  "codec": _codec,
+  "aligner": _aligner,
+  "ns2": _ns2,
+  "ns2_distilled": _ns2,
+}

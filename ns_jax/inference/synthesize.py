@@ -23,6 +23,7 @@ from ns_jax.models.ns2_sampling import SampleOptions
 from ns_jax.stages import ns2 as ns2_stage
 from ns_jax.text import symbols
 
+STAGES = ("ns2", "ns2_distilled")  # whose models speak
 MIN_PROMPT_SEC = 0.5
 SILENCE_DBFS = -50.0
 _MISFIT = "the weights of this model do not fit its config"
@@ -89,7 +90,7 @@ class Synthesizer:
       UserError: the weights are of another stage.
     """
     config = weights.config
-    if config.get("stage") != "ns2":
+    if config.get("stage") not in STAGES:
       raise UserError(
         f"a model of the stage {config.get('stage')} cannot speak; "
         "give a bundle or workdir of ns2"

@@ -62,8 +62,11 @@ class _Training:
   weights: Mapping[str, float]
   binarise_from: int  # first step of the binarisation loss
 
-  def init(self, key: Array, batch: Batch) -> tuple[dict[str, Params], dict]:
+  def init(
+    self, key: Array, batch: Batch, frozen: Mapping[str, Any]
+  ) -> tuple[dict[str, Params], dict]:
     """Parameters of the one player; there is no other state."""
+    del frozen
     variables = self.model.init(key, *self._inputs(batch))
     return {"gen": variables["params"]}, {}
 

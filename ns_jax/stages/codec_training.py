@@ -47,9 +47,10 @@ class CodecTraining:
   losses: codec_losses.CodecLosses
 
   def init(
-    self, key: Array, batch: Batch
+    self, key: Array, batch: Batch, frozen: Mapping[str, Any]
   ) -> tuple[dict[str, Params], dict[str, Any]]:
     """Initialises both players, and the codebooks from the first batch."""
+    del frozen
     gen_key, disc_key, kmeans_key = jax.random.split(key, 3)
     wav, options = batch["wav"][:1], self.quantization
     gen = dict(self.codec.init(gen_key, wav)["params"])

@@ -61,7 +61,12 @@ def make_model(config: ConfigDict) -> ns2.NaturalSpeech2:
 
 def build(config: ConfigDict) -> Stage:
   """Builds the stage from `configs/ns2.py`."""
-  trainer = _Training(
+  return make_stage(config, Training(**fields(config)))
+
+
+def fields(config: ConfigDict) -> dict[str, Any]:
+  """What `Training` is made of."""
+  return dict(
     spec=AudioSpec(**config.audio),
     model=make_model(config),
     prompt=PromptOptions(**config.prompt),
@@ -70,8 +75,12 @@ def build(config: ConfigDict) -> Stage:
     preview=ns2_sampling.SampleOptions(**config.preview),
     codec=codec_stage.make_codec(config.codec),
   )
+
+
+def make_stage(config: ConfigDict, trainer: "Training") -> Stage:
+  """The stage of a trainer of NaturalSpeech 2."""
   return Stage(
-    name="ns2",
+    name=config.stage,
     features=FEATURES,
     init_fn=trainer.init,
     players=(Player("gen", trainer.loss, optim.make_tx(config.optim)),),
@@ -122,7 +131,7 @@ class ObjectiveOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Training:
+class Training:
   """The stage's functions; all state is in their arguments."""
 
   spec: AudioSpec
@@ -134,9 +143,10 @@ class _Training:
   codec: AnyCodec
 
   def init(
-    self, key: Array, batch: Batch
+    self, key: Array, batch: Batch, frozen: Frozen
   ) -> tuple[dict[str, Params], dict[str, Any]]:
     """Initialises the parameters; only the inventory and D set their shapes."""
+    del frozen
     latents = jnp.zeros((1, 8, self.model.denoiser.latent_dim))
     params = self.model.init(
       key,
@@ -155,7 +165,7 @@ class _Training:
     """Weighted sum of all terms, each the mean of its real elements."""
     del step, phase
     time_key, cut_key, drop_key, key = jax.random.split(key, 4)
-    example = self._cut(frozen, batch, cut_key)
+    example = self.cut(frozen, batch, cut_key)
     size = example.prompt_frames.shape
     keep = jax.random.bernoulli(drop_key, 1.0 - self.prompt.drop_rate, size)
     example = dataclasses.replace(
@@ -178,7 +188,7 @@ class _Training:
     """The same terms at fixed times, and prosody errors in plain units."""
     del model_state
     cut_key, key = jax.random.split(key)
-    example = self._cut(frozen, batch, cut_key)
+    example = self.cut(frozen, batch, cut_key)
     times = objective.grid_times(len(batch["codes"]), self.objective.t_min)
     predictions = self._predict(params["gen"], example, times, key, False)
     terms = self._losses(frozen, example, times, predictions)
@@ -190,7 +200,7 @@ class _Training:
     del model_state
     batch = jax.tree.map(lambda x: x[:PREVIEW_CLIPS], batch)
     cut_key, key = jax.random.split(key)
-    example = self._cut(frozen, batch, cut_key)
+    example = self.cut(frozen, batch, cut_key)
     variables = {"params": params["gen"]}
     cond, prompt, *_ = self.model.apply(
       variables, example, False, method=ns2_example.condition
@@ -220,7 +230,7 @@ class _Training:
       samples[f"figure/{name}"] = mel.log_mel(wav, self.spec).swapaxes(1, 2)
     return samples
 
-  def _cut(self, frozen: Frozen, batch: Batch, key: Array) -> Example:
+  def cut(self, frozen: Frozen, batch: Batch, key: Array) -> Example:
     """Looks latents up and splits every utterance into prompt and rest."""
     codes = sharding.constrain_batch(batch["codes"])
     z = quantizer.decode_codes(frozen["codec"]["embeddings"], codes)

@@ -37,10 +37,10 @@ class LossFn(Protocol):
 
 
 class InitFn(Protocol):
-  """Makes parameters and model state from a key and a first batch."""
+  """Makes parameters and model state; a stage may start from frozen ones."""
 
   def __call__(
-    self, key: Array, batch: Batch
+    self, key: Array, batch: Batch, frozen: Mapping[str, Any]
   ) -> tuple[dict[str, Params], dict[str, Any]]:
     """Returns ({player: parameters}, model_state)."""
     ...

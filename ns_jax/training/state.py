@@ -39,7 +39,7 @@ def create_state(
     The state at step 0.
   """
   init_key, state_key = jax.random.split(key)
-  params, model_state = stage.init_fn(init_key, batch)
+  params, model_state = stage.init_fn(init_key, batch, frozen)
   opt_state = {p.name: p.tx.init(params[p.name]) for p in stage.players}
   ema_params = {
     name: jax.tree.map(jnp.copy, params[name]) for name in stage.ema_decay

@@ -46,7 +46,7 @@ def test_boundaries_are_learned_without_labels():
   config = aligner_config.get_config("tiny")
   config.model.update(dim=16, space_dim=16)
   stage = stages.build(config)
-  params, model_state = stage.init_fn(jax.random.key(0), make_batch(0))
+  params, model_state = stage.init_fn(jax.random.key(0), make_batch(0), {})
   tx = optax.adam(1e-2)
   key = jax.random.key(1)
 

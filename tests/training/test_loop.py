@@ -87,8 +87,8 @@ def test_whole_checkpoint_of_another_state_is_kept(tmp_path):
   stage = toy.make_stage()
   bigger = dataclasses.replace(
     stage,
-    init_fn=lambda key, batch: (
-      stage.init_fn(key, batch)[0],
+    init_fn=lambda key, batch, frozen: (
+      stage.init_fn(key, batch, frozen)[0],
       {"seen": jnp.zeros(()), "new": jnp.zeros(3)},
     ),
   )

@@ -39,7 +39,7 @@ def make_stage(
   def predict(params, batch):
     return batch["x"] @ params["gen"]["kernel"]
 
-  def init_fn(key, batch):
+  def init_fn(key, batch, frozen):
     kernel = 0.1 * jax.random.normal(key, (batch["x"].shape[-1], DIM))
     params = {"gen": {"kernel": kernel}, "disc": {"bias": jnp.zeros(DIM)}}
     return params, {"seen": jnp.zeros(())}
