@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Rooms of ns_jax; each may import itself and the levels above it in this list.
 LEVELS = (
-  ("array_types", "errors", "files"),
+  ("array_types", "errors", "files", "pages"),
   ("audio", "masks", "sharding", "text"),
   ("audio_blocks", "diffusion", "dsp", "figures", "nn"),
   ("losses", "models", "training"),

@@ -26,6 +26,7 @@ class Context:
   run_dir: pathlib.Path
   test_records: Iterable[Mapping[str, Any]]  # schema: data_pipelines/schema.py
   test_batches: Callable[[], Iterator[Mapping[str, np.ndarray]]]
+  f0_hz: Callable[[np.ndarray], np.ndarray]  # wave [S] -> [T], 0 = unvoiced
 
   def save_wav(self, name: str, wav: np.ndarray) -> str:
     """Writes [S] float32 as a sample; returns its path in the workdir."""
@@ -51,7 +52,12 @@ class Section:
   title: str
   explanation: str
   summary: Mapping[str, float]
+  # quantity -> system -> value: the same of several, side by side
+  comparison: Mapping[str, Mapping[str, float]] = dataclasses.field(
+    default_factory=dict
+  )
   rows: Sequence[Mapping[str, Any]] = ()  # one per clip
+  details: Sequence[Mapping[str, Any]] = ()  # for report.json alone
   pictures: Sequence[str] = ()  # relative to the workdir
 
 
