@@ -157,7 +157,9 @@ def _is_sample(value: Any) -> bool:
 def _markdown(section: Section) -> list[str]:
   lines = [f"## {section.title}", "", section.explanation, ""]
   for header, rows in _tables(section):
-    marks = ["--:" if isinstance(value, float) else "---" for value in rows[0]]
+    marks = [
+      "--:" if isinstance(value, int | float) else "---" for value in rows[0]
+    ]
     lines += [f"| {' | '.join(header)} |", f"|{'|'.join(marks)}|"]
     lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     lines += [""]
