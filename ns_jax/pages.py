@@ -13,6 +13,7 @@ p, ul { max-width: 52rem } li { margin: .4rem 0 }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: 1rem 0 }
 td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
+td:first-child { min-width: 10rem }
 thead th { border-bottom: 1px solid #999; vertical-align: bottom }
 tbody tr { border-bottom: 1px solid #eee }
 .number { text-align: right; font-variant-numeric: tabular-nums }

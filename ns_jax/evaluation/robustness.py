@@ -89,7 +89,7 @@ def evaluate(context: Context) -> Section:
 
 def count(text: str, heard: str) -> dict[str, Any]:
   """Counts what was heard wrongly, under the paper's names."""
-  errors = words.compare(text, heard)
+  errors = words.compare(text, heard, digits_apart=True)
   return {
     "heard": heard,
     "words": errors.words,

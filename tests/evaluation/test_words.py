@@ -34,3 +34,14 @@ def test_rate_is_that_of_all_words_together():
   assert both == WordErrors(10, 1, 0, 1)
   assert short.rate_percent == 200.0 and both.rate_percent == 20.0
   assert math.isnan(words.total([]).rate_percent)
+
+
+def test_digits_may_be_counted_one_by_one():
+  said, heard = "one two three go", "1 23 4 go"
+  assert words.compare(said, heard).errors > 1
+  apart = words.compare(said, heard, digits_apart=True)
+  assert apart == WordErrors(4, 0, 0, 1)
+  many = words.compare(
+    "nine hundred and ninety nine thousand", "999,000", digits_apart=True
+  )
+  assert many == WordErrors(6, 0, 0, 0)
