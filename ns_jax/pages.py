@@ -6,20 +6,23 @@ import urllib.parse
 from collections.abc import Iterable, Sequence
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem;
   margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
 p, ul { max-width: 52rem } li { margin: .4rem 0 }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: 1rem 0 }
 td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
-td:first-child { min-width: 10rem }
 thead th { border-bottom: 1px solid #999; vertical-align: bottom }
 tbody tr { border-bottom: 1px solid #eee }
+.long { min-width: 11rem; overflow-wrap: anywhere }
 .number { text-align: right; font-variant-numeric: tabular-nums }
-audio { width: 13rem; height: 2rem; display: block }
+audio { width: 11rem; height: 2rem; display: block }
 img { max-width: 100% } code { overflow-wrap: anywhere }
 """
+
+NOTHING = "–"  # where a number is missing
+_LONG = 24  # characters of text that want a column of some width
 
 
 class Html(str):
@@ -84,7 +87,7 @@ def table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> Html:
     lines.append(f"<tr>{''.join(cells)}</tr>")
   first = content[0] if content else [Html()] * len(header)
   heads = [  # each stands as the values under it do
-    f"<th{_attributes(i, value, 1)}>{text(name)}</th>"
+    f"<th{_attributes(i, value, 1)}>{_breakable(name)}</th>"
     for i, (name, value) in enumerate(zip(header, first, strict=True))
   ]
   return Html(
@@ -102,11 +105,6 @@ def picture(source: str) -> Html:
 def player(path: str) -> Html:
   """A player for a wave file; its path is relative to the page."""
   return Html(f'<audio controls preload="none" src="{_address(path)}"></audio>')
-
-
-def link(path: str) -> Html:
-  """A link to a path relative to the page, shown as it is."""
-  return Html(f'<a href="{_address(path)}">{text(path)}</a>')
 
 
 def _address(source: str) -> str:
@@ -137,12 +135,19 @@ def _is_number(value: str) -> bool:
   try:
     float(value)
   except ValueError:
-    return False
+    return value == NOTHING
   return True
+
+
+def _breakable(name: str) -> Html:
+  """A name of a column that may go over several lines."""
+  return Html(text(name).replace("_", "_<wbr>"))
 
 
 def _attributes(column: int, value: str, span: int) -> str:
   attributes = f' rowspan="{span}"' if span > 1 else ""
   if column and _is_number(value):
     attributes += ' class="number"'
+  elif len(value) > _LONG and "<" not in value:
+    attributes += ' class="long"'
   return attributes

@@ -9,7 +9,7 @@ from ns_jax import pages
 class Reader(html.parser.HTMLParser):
   """Tags in order, each one closed, and the text between them."""
 
-  EMPTY = ("meta", "img")
+  EMPTY = ("meta", "img", "wbr")
 
   def __init__(self, page):
     super().__init__()
@@ -80,3 +80,11 @@ def test_beginnings_that_repeat_stand_once_and_numbers_right():
 
 def test_a_table_may_be_empty():
   assert "<td" not in pages.table(("a", "b"), [])
+
+
+def test_names_may_be_broken_and_missing_numbers_stand_with_numbers():
+  table = pages.table(("clip", "wer_percent"), [("a", pages.NOTHING)])
+  assert '<th class="number">wer_<wbr>percent</th>' in table
+  assert f'<td class="number">{pages.NOTHING}</td>' in table
+  words = "as many words as a column would squeeze"
+  assert f'<td class="long">{words}</td>' in pages.table(("a",), [(words,)])

@@ -113,7 +113,9 @@ def load_dnsmos(spec: AudioSpec) -> QualityJudge:
   from speechmos import dnsmos  # pyright: ignore[reportMissingImports]
 
   def judge(wav: np.ndarray) -> float:
-    return float(dnsmos.run(_heard(wav, spec), RATE_HZ)["ovrl_mos"])
+    # Of several waves it would return a table; this is one.
+    scores: Any = dnsmos.run(_heard(wav, spec), RATE_HZ)
+    return float(scores["ovrl_mos"])
 
   return judge
 
@@ -128,7 +130,7 @@ def _load_resemblyzer() -> SpeakerJudge:
     # The package imports names that SciPy has moved.
     warnings.simplefilter("ignore")
     import resemblyzer  # pyright: ignore[reportMissingImports]
-  encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
+  encoder: Any = resemblyzer.VoiceEncoder("cpu", verbose=False)
 
   def embed(wav: np.ndarray) -> np.ndarray:
     if not wav.any():

@@ -7,6 +7,7 @@ its weights alone are read here, one whole clip at a time.
 
 import pathlib
 from importlib import util
+from typing import Any
 
 import numpy as np
 
@@ -34,12 +35,14 @@ class Moonshine:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.log_severity_level = 3  # errors
-    self._encoder, self._decoder = (
+    # What they return may be of many kinds; here it is arrays.
+    sessions: list[Any] = [
       onnxruntime.InferenceSession(
         str(folder / name), options, providers=["CPUExecutionProvider"]
       )
       for name in ("encoder_model.ort", "decoder_model_merged.ort")
-    )
+    ]
+    self._encoder, self._decoder = sessions
     self._memories = [
       node.name
       for node in self._decoder.get_inputs()

@@ -202,5 +202,5 @@ def _page(
 def _shown(value: Any) -> object:
   """A value as the page shows it: samples get a player."""
   if isinstance(value, float):
-    return "–" if math.isnan(value) else f"{value:.4g}"
+    return pages.NOTHING if math.isnan(value) else f"{value:.4g}"
   return pages.player(value) if _is_sample(value) else value
