@@ -190,8 +190,10 @@ def test_importing_everything_touches_no_device_and_no_tensorflow():
   modules = [module_name(p) for p in source_files("ns_jax", "data_pipelines")]
   script = (
     "import importlib, sys\n"
+    # Others may use it where judges are installed; whoever needs it fails.
+    "sys.modules['torch'] = None\n"
     f"for name in {modules}: importlib.import_module(name)\n"
-    "print([m for m in ('tensorflow', 'torch') if m in sys.modules])"
+    "print([m for m in ('tensorflow',) if m in sys.modules])"
   )
   # Whoever asks for a device fails, because JAX knows no such platform.
   result = subprocess.run(
