@@ -18,7 +18,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from data_pipelines import builder, examples, input_pipeline, records
-from data_pipelines.features import codes, pitch
+from data_pipelines.features import codes
 from ns_jax import audio, evaluation, sharding, stages
 from ns_jax.apps import checks, speaking
 from ns_jax.errors import UserError
@@ -272,14 +272,12 @@ def _report(
     config = weights.config
     sections: dict[str, Section] = {}
     read = _reader(config, stages.build(config), records_dir)
-    spec = audio.AudioSpec(**config.audio)
     context = Context(
       weights=weights,
-      spec=spec,
+      spec=audio.AudioSpec(**config.audio),
       run_dir=run_dir,
       test_records=records.Records(records_dir, "test"),
       test_batches=lambda: read("test", **_one_pass(config)),
-      f0_hz=lambda wav: pitch.f0(wav, spec, "dio"),
     )
     with clock("evaluation"):
       for name in reversed(config.eval.evaluators):

@@ -26,7 +26,6 @@ class Context:
   run_dir: pathlib.Path
   test_records: Iterable[Mapping[str, Any]]  # schema: data_pipelines/schema.py
   test_batches: Callable[[], Iterator[Mapping[str, np.ndarray]]]
-  f0_hz: Callable[[np.ndarray], np.ndarray]  # wave [S] -> [T], 0 = unvoiced
 
   def save_wav(self, name: str, wav: np.ndarray) -> str:
     """Writes [S] float32 as a sample; returns its path in the workdir."""

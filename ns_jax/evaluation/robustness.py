@@ -20,9 +20,9 @@ from ns_jax.audio import AudioSpec
 from ns_jax.evaluation import clips, judges, trials, words, zero_shot
 from ns_jax.evaluation.contract import Context, Section
 from ns_jax.evaluation.words import WordErrors
-from ns_jax.inference.synthesize import Synthesizer, Utterance
+from ns_jax.inference import narrate
+from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.text import espeak, normalize
-from ns_jax.text.frontend import Frontend
 
 SYSTEMS = ("synthesised", "espeak-ng")
 _EXPLANATION = """\
@@ -59,15 +59,15 @@ def evaluate(context: Context) -> Section:
     options.num_clips,
     context.spec,
   )
-  synthesizer, frontend = Synthesizer(context.weights), Frontend()
+  synthesizer = Synthesizer(context.weights)
   control = espeak.Engine()
   rows = []
   voices = itertools.cycle(other for _, other in pairs)
   texts = tqdm.tqdm(sentences(), desc="robustness", unit="sentence")
   for i, (text, voice) in enumerate(zip(texts, voices, strict=False), 1):
-    prompt = trials.cut_prompt(voice, options.prompt_sec, context)
-    (speech,) = synthesizer.speak(
-      [Utterance(frontend.ids(text), synthesizer.encode_prompt(prompt.wav))]
+    prompt = trials.cut_prompt(voice, options.prompt_sec, context.spec)
+    speech = narrate.narrate(
+      synthesizer, text, synthesizer.encode_prompt(prompt.wav)
     )
     said = (speech.wav, _say(control, text, context.spec))
     for system, wav in zip(SYSTEMS, said, strict=True):

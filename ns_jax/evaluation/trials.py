@@ -10,7 +10,6 @@ import numpy as np
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.evaluation import clips, prosody
-from ns_jax.evaluation.contract import Context
 from ns_jax.text import symbols
 
 
@@ -79,26 +78,26 @@ def choose(
 
 
 def cut_prompt(
-  record: Mapping[str, Any], prompt_sec: float, context: Context
+  record: Mapping[str, Any], prompt_sec: float, spec: AudioSpec
 ) -> Spoken:
   """The first seconds of a recording's speech, with the phonemes in them.
 
   Args:
     record: as in the schema.
     prompt_sec: length; a shorter recording is taken whole.
-    context: gives the rate, and measures pitch.
+    spec: of the record.
   """
   first, last = _speech_frames(record)
-  last = min(last, first + context.spec.seconds_to_frames(prompt_sec))
+  last = min(last, first + spec.seconds_to_frames(prompt_sec))
   wav = clips.reference_wav(record)
   ends = np.cumsum(record["durations"])
   inside = (ends - record["durations"] >= first) & (ends <= last)
-  samples = slice(*map(context.spec.num_samples, (first, last)))
+  samples = slice(*map(spec.num_samples, (first, last)))
   return Spoken(
     wav=wav[samples],
     phonemes=record["phonemes"][inside],
     durations=record["durations"][inside],
-    f0_hz=context.f0_hz(wav)[first:last],
+    f0_hz=clips.f0_hz(wav, spec)[first:last],
   )
 
 

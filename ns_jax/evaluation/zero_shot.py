@@ -106,7 +106,7 @@ def evaluate(context: Context) -> Section:
   speak = _Speaker(context)
   details, pictures = [], []
   for target, other in tqdm.tqdm(pairs, desc="zero-shot", unit="clip"):
-    prompt = trials.cut_prompt(other, options.prompt_sec, context)
+    prompt = trials.cut_prompt(other, options.prompt_sec, context.spec)
     spoken = speak(target, prompt)
     details += judge(context, target, prompt, spoken, speakers, listeners)
     if len(pictures) < _PICTURES:
@@ -130,7 +130,7 @@ class _Speaker:
   """Speaks a sentence as each system does, and takes the time of a few."""
 
   def __init__(self, context: Context):
-    self._f0_hz, self._spec = context.f0_hz, context.spec
+    self._spec = context.spec
     self._codec = SpeechCodec.of(context.weights)
     self._synthesizer = Synthesizer(context.weights)
     self.real_time_factors: list[float] = []
@@ -154,7 +154,9 @@ class _Speaker:
       "synthesised": (speech.wav, speech.durations),
     }
     return {
-      name: Spoken(wav, target["phonemes"], durations, self._f0_hz(wav))
+      name: Spoken(
+        wav, target["phonemes"], durations, clips.f0_hz(wav, self._spec)
+      )
       for name, (wav, durations) in systems.items()
     }
 

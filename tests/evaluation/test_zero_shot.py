@@ -11,12 +11,20 @@ import pytest
 from ns_jax import audio
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
-from ns_jax.evaluation import robustness, trials, voices, words, zero_shot
+from ns_jax.evaluation import (
+  clips,
+  robustness,
+  trials,
+  voices,
+  words,
+  zero_shot,
+)
 from ns_jax.evaluation.contract import Context
 from ns_jax.evaluation.judges import Judges
 from ns_jax.evaluation.words import WordErrors
-from ns_jax.inference.synthesize import Speech
+from ns_jax.inference.synthesize import Speech, Utterance
 from ns_jax.text import symbols
+from ns_jax.text.frontend import Frontend
 
 SPEC = AudioSpec()
 PHONEMES = symbols.to_ids(["_", "k", "ˈæ", "t", "."])
@@ -58,7 +66,6 @@ def make_context(run_dir, records, stage="ns2"):
     run_dir=run_dir,
     test_records=records,
     test_batches=iter,
-    f0_hz=lambda wav: wav[:: SPEC.hop_samples] * 200.0 + 100.0,
   )
 
 
@@ -93,6 +100,16 @@ def fakes(monkeypatch):
   ear = types.SimpleNamespace(transcribe=lambda wav: "sentence")
   judges = Judges(lambda wav: ear.transcribe(wav), embed_voice, np.max)
   codec = types.SimpleNamespace(reconstruct=lambda wav: 0.8 * wav)
+  monkeypatch.setattr(
+    clips, "f0_hz", lambda wav, spec: wav[:: spec.hop_samples] * 200.0 + 100.0
+  )
+  monkeypatch.setattr(
+    robustness.narrate,
+    "narrate",
+    lambda synthesizer, text, prompt: synthesizer.speak(
+      [Utterance(Frontend().ids(text), prompt)]
+    )[0],
+  )
   monkeypatch.setattr(zero_shot.judges, "check", lambda *_: None)
   monkeypatch.setattr(zero_shot.Judges, "load", lambda *_: judges)
   monkeypatch.setattr(zero_shot.SpeechCodec, "of", lambda _: codec)
@@ -193,13 +210,12 @@ def test_prompts_are_other_sentences_long_enough():
     trials.choose(records[-1:], 3.0, 2, SPEC)
 
 
-def test_a_prompt_is_cut_with_its_phonemes(tmp_path):
-  context = make_context(tmp_path, [])
+def test_a_prompt_is_cut_with_its_phonemes():
   record = make_record("a", 0)
-  prompt = trials.cut_prompt(record, 2.0, context)  # 160 frames from "k" on
+  prompt = trials.cut_prompt(record, 2.0, SPEC)  # 160 frames from "k" on
   assert symbols.from_ids(prompt.phonemes) == ["k"]
   assert len(prompt.wav) == SPEC.num_samples(160) and len(prompt.f0_hz) == 160
-  whole = trials.cut_prompt(record, 60.0, context)
+  whole = trials.cut_prompt(record, 60.0, SPEC)
   assert symbols.from_ids(whole.phonemes) == ["k", "ˈæ", "t"]
   assert len(whole.f0_hz) == whole.durations.sum() == 280
 
