@@ -7,7 +7,6 @@ the codec makes of it stand beside them. Needs the extra `judges`.
 """
 
 import dataclasses
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,18 +16,23 @@ import tqdm
 
 from ns_jax import figures
 from ns_jax.errors import UserError
-from ns_jax.evaluation import clips, judges, prosody, trials, voices, words
+from ns_jax.evaluation import (
+  clips,
+  judges,
+  prosody,
+  systems,
+  trials,
+  voices,
+  words,
+)
 from ns_jax.evaluation.contract import Context, Section, mean
 from ns_jax.evaluation.judges import Judges
+from ns_jax.evaluation.systems import Systems
 from ns_jax.evaluation.trials import Spoken
 from ns_jax.evaluation.voices import Voices
-from ns_jax.inference.codec import SpeechCodec
-from ns_jax.inference.synthesize import Synthesizer, Utterance
 from ns_jax.stages import ns2 as ns2_stage
 from ns_jax.text import symbols
 
-SYSTEMS = ("recording", "codec", "synthesised")
-_TIMED_CLIPS = 4
 _PICTURES = 4
 # Columns of the clips' table; the rest of what is measured is in report.json.
 _COLUMNS = (
@@ -46,6 +50,9 @@ _MEANS = (
   *("pitch_correlation", "pitch_rmse_hz"),
   *("duration_correlation", "duration_rmse_frames"),
 )
+_KNOWN = """\
+the recording's durations put them, in synthesised speech where the durations it
+was spoken with do"""
 _EXPLANATION = """\
 Each sentence is spoken with predicted durations and pitch in the voice of a
 prompt: {prompt_sec:g} s of another recording of its speaker{heard_sec}.
@@ -58,8 +65,7 @@ predicts listeners. *_from_prompt: distance of a moment of the phonemes' pitch
 (Hz) or duration ({frame_ms:g} ms frames) from that of the prompt, mean over
 clips. *_correlation (Pearson's) and *_rmse: against the recording, phoneme by
 phoneme, pauses left out. Pitch is measured in every wave by PyWorld; phonemes
-lie where the recording's durations put them, in synthesised speech where the
-durations it was spoken with do. rtf: seconds of computing per second of speech
+lie where {places}. rtf: seconds of computing per second of speech
 on {device}, one sentence at a time, compiled before: durations, {steps} steps
 of {solver}, and the codec's decoder."""
 
@@ -103,9 +109,10 @@ def evaluate(context: Context) -> Section:
     clips.in_turn(records), options.prompt_sec, options.num_clips, context.spec
   )
   speakers = Voices(records, listeners.embed_voice)
-  speak = _Speaker(context)
+  speak = Systems(context)
   details, pictures = [], []
   for target, other in tqdm.tqdm(pairs, desc="zero-shot", unit="clip"):
+    other = {**other, "durations": speak.durations(other)}
     prompt = trials.cut_prompt(other, options.prompt_sec, context.spec)
     spoken = speak(target, prompt)
     details += judge(context, target, prompt, spoken, speakers, listeners)
@@ -124,41 +131,6 @@ def evaluate(context: Context) -> Section:
     details=details,
     pictures=pictures,
   )
-
-
-class _Speaker:
-  """Speaks a sentence as each system does, and takes the time of a few."""
-
-  def __init__(self, context: Context):
-    self._spec = context.spec
-    self._codec = SpeechCodec.of(context.weights)
-    self._synthesizer = Synthesizer(context.weights)
-    self.real_time_factors: list[float] = []
-
-  def __call__(
-    self, target: Mapping[str, Any], prompt: Spoken
-  ) -> dict[str, Spoken]:
-    utterance = Utterance(
-      target["phonemes"], self._synthesizer.encode_prompt(prompt.wav)
-    )
-    (speech,) = self._synthesizer.speak([utterance])
-    if len(self.real_time_factors) < _TIMED_CLIPS:
-      start = time.perf_counter()
-      self._synthesizer.speak([utterance])  # nothing is left to compile
-      seconds = len(speech.wav) / self._spec.sample_rate_hz
-      self.real_time_factors.append((time.perf_counter() - start) / seconds)
-    recording = clips.reference_wav(target)
-    systems = {
-      "recording": (recording, target["durations"]),
-      "codec": (self._codec.reconstruct(recording), target["durations"]),
-      "synthesised": (speech.wav, speech.durations),
-    }
-    return {
-      name: Spoken(
-        wav, target["phonemes"], durations, clips.f0_hz(wav, self._spec)
-      )
-      for name, (wav, durations) in systems.items()
-    }
 
 
 def judge(
@@ -235,7 +207,8 @@ def compare_systems(
     quantity -> system -> value; NaN where it makes no sense.
   """
   of_system = {
-    name: [row for row in details if row["system"] == name] for name in SYSTEMS
+    name: [row for row in details if row["system"] == name]
+    for name in systems.NAMES
   }
   fields = [field.name for field in dataclasses.fields(words.WordErrors)]
   errors = {
@@ -257,7 +230,10 @@ def _explain(context: Context) -> str:
   config, spec = context.weights.config, context.spec
   heard_sec = ns2_stage.max_prompt_frames(config) / spec.frame_rate_hz
   is_all = heard_sec >= config.eval.prompt_sec
-  return _EXPLANATION.replace("\n", " ").format(
+  aligner = config.eval.aligner
+  places = f"the aligner {aligner} hears them" if aligner else _KNOWN
+  explanation = _EXPLANATION.format(
+    places=places,
     prompt_sec=config.eval.prompt_sec,
     heard_sec="" if is_all else f", of which the model hears {heard_sec:g} s",
     recogniser=config.eval.recogniser,
@@ -268,6 +244,7 @@ def _explain(context: Context) -> str:
     steps=config.sample.steps,
     solver=config.sample.solver,
   )
+  return explanation.replace("\n", " ")
 
 
 def _draw(context: Context, name: str, spoken: Mapping[str, Spoken]) -> str:

@@ -14,6 +14,7 @@ from ns_jax.errors import UserError
 from ns_jax.evaluation import (
   clips,
   robustness,
+  systems,
   trials,
   voices,
   words,
@@ -52,7 +53,11 @@ def make_context(run_dir, records, stage="ns2"):
     stage=stage,
     audio={},
     eval=types.SimpleNamespace(
-      prompt_sec=3.0, num_clips=4, recogniser="ear", speaker_model="nose"
+      prompt_sec=3.0,
+      num_clips=4,
+      recogniser="ear",
+      speaker_model="nose",
+      aligner=None,
     ),
     sample=types.SimpleNamespace(steps=2, solver="euler"),
     prompt=dict(
@@ -112,8 +117,8 @@ def fakes(monkeypatch):
   )
   monkeypatch.setattr(zero_shot.judges, "check", lambda *_: None)
   monkeypatch.setattr(zero_shot.Judges, "load", lambda *_: judges)
-  monkeypatch.setattr(zero_shot.SpeechCodec, "of", lambda _: codec)
-  for module in (zero_shot, robustness):
+  monkeypatch.setattr(systems.SpeechCodec, "of", lambda _: codec)
+  for module in (systems, robustness):
     monkeypatch.setattr(module, "Synthesizer", FakeSynthesizer)
   monkeypatch.setattr(
     robustness.judges, "load_recogniser", lambda *_: judges.transcribe
@@ -135,10 +140,9 @@ def test_systems_are_judged_side_by_side(tmp_path, fakes, monkeypatch):
   records = [make_record(s, i) for i in range(3) for s in LEVELS]
   section = zero_shot.evaluate(make_context(tmp_path, records))
   got = section.comparison
-  systems = ["recording", "codec", "synthesised"]
   assert section.summary["clips"] == 4 and section.summary["speakers"] == 2
   assert section.summary["rtf"] > 0.0
-  assert all(list(values) == systems for values in got.values())
+  assert all(list(values) == list(systems.NAMES) for values in got.values())
   wanted = {
     "wer_percent": (0.0, 0.0, 50.0),
     "similarity_to_prompt": (
@@ -171,6 +175,40 @@ def test_systems_are_judged_side_by_side(tmp_path, fakes, monkeypatch):
   assert all((tmp_path / picture).is_file() for picture in section.pictures)
   assert "of which the model hears 2 s" in section.explanation
   assert "{" not in section.explanation
+
+
+def test_phonemes_may_lie_where_an_aligner_hears_them(
+  tmp_path, fakes, monkeypatch
+):
+  monkeypatch.setattr(words, "compare", count_words)
+  # Half of it is a pause, and the three phones are of one length.
+  shares = np.array([0.5, 1 / 6, 1 / 6, 1 / 6, 0.0])
+
+  def align(phonemes, waves):
+    frames = SPEC.num_frames(len(waves[0]))
+    ends = np.round(np.cumsum(shares) * frames).astype(np.int32)
+    return [np.diff(ends, prepend=0)]
+
+  monkeypatch.setattr(
+    systems.SpeechAligner,
+    "load",
+    lambda _: types.SimpleNamespace(align=align),
+  )
+  monkeypatch.setattr(FakeSynthesizer, "encode_prompt", lambda self, wav: wav)
+  records = [make_record(s, i) for i in range(2) for s in LEVELS]
+  context = make_context(tmp_path, records)
+  context.weights.config.eval.aligner = "shipped"
+  section = zero_shot.evaluate(context)
+  rmse = section.comparison["duration_rmse_frames"]
+  # 340 frames against 350: 57 or 56 against 58 or 59 a phone.
+  assert rmse["codec"] == 0.0 and rmse["synthesised"] == pytest.approx(
+    1.6, abs=0.4
+  )
+  assert "where the aligner shipped hears them" in section.explanation
+  wrong = types.SimpleNamespace(align=lambda *_: [DURATIONS + 1])
+  monkeypatch.setattr(systems.SpeechAligner, "load", lambda _: wrong)
+  with pytest.raises(UserError, match="another rate or hop"):
+    zero_shot.evaluate(context)
 
 
 def test_what_is_nobodys_voice_is_nearest_to_nobody():
