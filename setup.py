@@ -57,13 +57,28 @@ CORE = [
 
 EVAL = ["pesq>=0.0.4", "pystoi>=0.4"]
 
+WORDS = ["jiwer>=4.0", "whisper-normalizer>=0.1"]
+
+# torch is what resemblyzer and transformers run on; nothing else uses it.
+JUDGES = [
+  *WORDS,
+  "moonshine-voice==0.0.73",  # of its files the weights alone are read
+  "onnxruntime>=1.20",
+  "resemblyzer>=0.1.4",
+  "speechmos>=0.0.1",
+  "torch>=2.4",
+  "transformers>=4.48",
+]
+
 EXTRAS = {
   "cuda": ["jax[cuda12]"],
   "tpu": ["jax[tpu]"],
   "eval": EVAL,
+  "judges": JUDGES,
   "apps": ["tensorboard>=2.19"],
   "dev": [
     *EVAL,
+    *WORDS,
     "pre-commit>=4.0",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.3",
@@ -89,6 +104,7 @@ setuptools.setup(
   package_data={
     "data_pipelines.corpora": ["*.txt"],
     "ns_jax": ["bundles/*/*"],
+    "ns_jax.evaluation": ["*.txt"],
   },
   install_requires=CORE + TENSORFLOW,
   extras_require=EXTRAS,

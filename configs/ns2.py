@@ -133,6 +133,13 @@ def get_config(preset: str = "") -> ConfigDict:
     num_batches=3,
     num_clips=8,
     evaluators=("losses", "reconstruction", "synthesis"),
+    # Of zero_shot and robustness; other names are of models on Hugging Face.
+    prompt_sec=3.0,
+    recogniser="moonshine",
+    speaker_model="resemblyzer",
+    # Finds phonemes in what is judged: "shipped", or a bundle or workdir; None:
+    # they are where the durations that it was spoken with put them.
+    aligner=FieldReference(None, field_type=str),
   )
   # After so short a training much of the noise of the start would be left.
   config.sample = dict(solver="euler", steps=150, temperature=4.0, guidance=0.0)

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Rooms of ns_jax; each may import itself and the levels above it in this list.
 LEVELS = (
-  ("array_types", "errors", "files"),
+  ("array_types", "errors", "files", "pages"),
   ("audio", "masks", "sharding", "text"),
   ("audio_blocks", "diffusion", "dsp", "figures", "nn"),
   ("losses", "models", "training"),
@@ -190,8 +190,13 @@ def test_importing_everything_touches_no_device_and_no_tensorflow():
   modules = [module_name(p) for p in source_files("ns_jax", "data_pipelines")]
   script = (
     "import importlib, sys\n"
+    # Others may use it where judges are installed; whoever needs it fails.
+    "class NoTorch:\n"
+    "  def find_spec(self, name, path, target=None):\n"
+    "    if name == 'torch': raise ModuleNotFoundError(name)\n"
+    "sys.meta_path.insert(0, NoTorch())\n"
     f"for name in {modules}: importlib.import_module(name)\n"
-    "print([m for m in ('tensorflow', 'torch') if m in sys.modules])"
+    "print([m for m in ('tensorflow',) if m in sys.modules])"
   )
   # Whoever asks for a device fails, because JAX knows no such platform.
   result = subprocess.run(

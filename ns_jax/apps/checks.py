@@ -90,8 +90,7 @@ def check(
     )
   _check_batches(config, name, splits)
   stages.build(config)
-  for evaluator in config.eval.evaluators:
-    evaluation.find(evaluator)
+  evaluation.check(config)
   if "sample" in config:
     SampleOptions(**config.sample)
   if "codec" not in config:

@@ -2,7 +2,6 @@
 """`ns-jax inspect`: a page about records, to be read before training."""
 
 import base64
-import html
 import io
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from data_pipelines import builder, records, statistics
 from data_pipelines.statistics import Statistics
-from ns_jax import audio, figures, files
+from ns_jax import audio, figures, files, pages
 from ns_jax.apps import preparing
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import mel
@@ -24,14 +23,6 @@ from ns_jax.text import symbols
 PAGE = "index.html"
 _MOST_SPEAKERS = 60  # in the picture of pitch
 _EXAMPLES, _EXAMPLE_SEC = 3, 5.0
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem;
-  margin: 2rem auto;
-  padding: 0 1rem; color: #222; background: #fff }
-table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0;
-  text-align: left; vertical-align: top } .number { text-align: right }
-img { max-width: 100% } li { margin: .4rem 0 } code { overflow-wrap: anywhere }
-"""
 
 
 def inspect(
@@ -71,44 +62,35 @@ def _page(
   counted: Statistics,
   reasons: list[tuple[str, int, str]],
 ) -> str:
-  title = html.escape(records_dir.name)
-  warnings = [html.escape(w) for w in counted.warnings()]
+  warnings = counted.warnings()
   parts = [
-    f"<h1>{title}</h1><p>{html.escape(facts['description'])} "
-    f"{facts['bytes'] / 1e9:.2f} GB. Fields: {', '.join(counted.fields)}.</p>",
-    _table(
+    pages.paragraph(
+      f"{facts['description']} {facts['bytes'] / 1e9:.2f} GB. "
+      f"Fields: {', '.join(counted.fields)}."
+    ),
+    pages.table(
       ("split", "clips", "hours", "speakers", "clip [s]", "phonemes/s"),
       (_split_row(split, counted) for split in counted.voices),
     ),
-    "<h2>Warnings</h2>",
-    f"<ul>{''.join(f'<li>{w}</li>' for w in warnings)}</ul>"
-    if warnings
-    else "<p>None.</p>",
-    "<h2>Left out</h2>",
-    _table(
+    pages.heading("Warnings"),
+    pages.bullets(warnings) if warnings else pages.paragraph("None."),
+    pages.heading("Left out"),
+    pages.table(
       ("reason", "clips", "for example"),
-      (
-        (html.escape(r), n, f"<code>{html.escape(e)}</code>")
-        for r, n, e in reasons
-      ),
+      ((r, n, pages.code(e)) for r, n, e in reasons),
     )
     if reasons
-    else f"<p>Nothing ({builder.REJECTS_FILE}).</p>",
-    "<h2>Clips</h2>",
+    else pages.paragraph(f"Nothing ({builder.REJECTS_FILE})."),
+    pages.heading("Clips"),
     _image(_lengths_figure(counted)),
-    "<h2>Phonemes</h2>",
+    pages.heading("Phonemes"),
     _image(_phonemes_figure(counted)),
-    "<h2>Pitch by speaker</h2>",
+    pages.heading("Pitch by speaker"),
     _image(_pitch_figure(counted)),
-    "<h2>Examples</h2>",
+    pages.heading("Examples"),
     *map(_image, _example_figures(records_dir, counted)),
   ]
-  return (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-    '<meta name="viewport" content="width=device-width">'
-    f"<title>{title}</title><style>{_STYLE}</style></head>"
-    f"<body>{''.join(parts)}</body></html>\n"
-  )
+  return pages.document(records_dir.name, parts)
 
 
 def _split_row(split: str, counted: Statistics) -> Sequence[object]:
@@ -126,27 +108,11 @@ def _split_row(split: str, counted: Statistics) -> Sequence[object]:
   )
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-  def cells(values: Sequence[object], tag: str) -> str:
-    return "".join(
-      f"<{tag}{'' if i == 0 else _alignment(value)}>{value}</{tag}>"
-      for i, value in enumerate(values)
-    )
-
-  body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-  return f"<table><tr>{cells(header, 'th')}</tr>{body}</table>"
-
-
-def _alignment(value: object) -> str:
-  is_number = str(value).replace(".", "").isdigit()
-  return ' class="number"' if is_number else ""
-
-
-def _image(figure: matplotlib.figure.Figure) -> str:
+def _image(figure: matplotlib.figure.Figure) -> pages.Html:
   content = io.BytesIO()
   figure.savefig(content, format="png", dpi=90)
   encoded = base64.b64encode(content.getvalue()).decode()
-  return f'<p><img alt="" src="data:image/png;base64,{encoded}"></p>'
+  return pages.picture(f"data:image/png;base64,{encoded}")
 
 
 def _lengths_figure(counted: Statistics) -> matplotlib.figure.Figure:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ns_jax import audio
 from ns_jax.audio import AudioSpec
-from ns_jax.dsp import mel
+from ns_jax.dsp import mel, pitch
 
 _PAD_FRAMES = 160  # clips are padded to multiples, so few shapes are compiled
 
@@ -42,6 +42,11 @@ def log_mel(wav: np.ndarray, spec: AudioSpec) -> np.ndarray:
   padded = np.pad(wav, (0, -len(wav) % block))
   frames = spec.num_frames(len(wav))
   return np.asarray(_log_mel(padded[None, :], spec))[0, :frames]
+
+
+def f0_hz(wav: np.ndarray, spec: AudioSpec) -> np.ndarray:
+  """Pitch of one wave [S], [T] float32 in Hz, 0 where unvoiced."""
+  return pitch.f0(wav, spec, "dio")
 
 
 def reference_wav(record: Mapping[str, Any]) -> np.ndarray:

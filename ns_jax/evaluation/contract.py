@@ -51,7 +51,12 @@ class Section:
   title: str
   explanation: str
   summary: Mapping[str, float]
+  # quantity -> system -> value: the same of several, side by side
+  comparison: Mapping[str, Mapping[str, float]] = dataclasses.field(
+    default_factory=dict
+  )
   rows: Sequence[Mapping[str, Any]] = ()  # one per clip
+  details: Sequence[Mapping[str, Any]] = ()  # for report.json alone
   pictures: Sequence[str] = ()  # relative to the workdir
 
 

@@ -18,6 +18,11 @@ from ns_jax.inference.codec import SpeechCodec
 PESQ_RATE_HZ = 16_000  # of its wide-band mode
 
 
+def check(config: Any) -> None:
+  """Checks that the judges can be used, before the model is trained."""
+  _judges(AudioSpec(**config.audio))
+
+
 def evaluate(context: Context) -> Section:
   """Compares decoded recordings with the originals as listeners would."""
   _judges(context.spec)  # before the work

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
+from ns_jax.text import symbols
+
 MOMENTS = ("mean", "std", "skew", "kurtosis")
 
 
@@ -42,13 +44,37 @@ def phoneme_f0_hz(f0_hz: np.ndarray, durations: np.ndarray) -> np.ndarray:
   Returns:
     [N'] float64, Hz; phonemes without a voiced frame are left out.
   """
+  of_each = _f0_hz_of_each(f0_hz, durations)
+  return of_each[~np.isnan(of_each)]
+
+
+def _f0_hz_of_each(f0_hz: np.ndarray, durations: np.ndarray) -> np.ndarray:
+  """Like `phoneme_f0_hz`, [N]: NaN where a phoneme has no voiced frame."""
   ends = np.cumsum(durations)
-  means = []
-  for start, end in zip(ends - durations, ends, strict=True):
+  means = np.full(len(durations), np.nan)
+  for i, (start, end) in enumerate(zip(ends - durations, ends, strict=True)):
     voiced = f0_hz[start:end][f0_hz[start:end] > 0]
     if voiced.size:
-      means.append(voiced.mean(dtype=np.float64))
-  return np.array(means, np.float64)
+      means[i] = voiced.mean(dtype=np.float64)
+  return means
+
+
+def of_speech(
+  phonemes: np.ndarray, f0_hz: np.ndarray, durations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Leaves out the pauses of an utterance.
+
+  Args:
+    phonemes: [N] int32 ids.
+    f0_hz: [T] float, Hz, 0 where unvoiced.
+    durations: [N] integers, frames.
+
+  Returns:
+    Pitch [T'] and durations [N'] of what is spoken.
+  """
+  is_spoken = ~symbols.is_pause(phonemes)
+  frames = np.repeat(is_spoken, durations)
+  return f0_hz[: len(frames)][frames[: len(f0_hz)]], durations[is_spoken]
 
 
 def difference(
@@ -113,4 +139,45 @@ def tuning(
     float((errors <= tolerance_semitones).mean()),
     voiced,
     float(np.median(errors)),
+  )
+
+
+def agreement(
+  spoken: tuple[np.ndarray, np.ndarray],
+  reference: tuple[np.ndarray, np.ndarray],
+) -> dict[str, float]:
+  """How alike two utterances of the same words are, phoneme by phoneme.
+
+  Args:
+    spoken: f0 [T] in Hz, 0 where unvoiced, and durations [N] in frames.
+    reference: the same of the other; its N phonemes are the same.
+
+  Returns:
+    `pitch_correlation` (Pearson's) and `pitch_rmse_hz` over phonemes voiced in
+    both; `duration_correlation` and `duration_rmse_frames` over all. NaN where
+    there is nothing to measure.
+  """
+  pitches = [
+    _f0_hz_of_each(f0_hz, frames) for f0_hz, frames in (spoken, reference)
+  ]
+  in_both = ~np.isnan(pitches[0]) & ~np.isnan(pitches[1])
+  pitch, pitch_reference = (values[in_both] for values in pitches)
+  durations = [frames.astype(np.float64) for _, frames in (spoken, reference)]
+  return {
+    "pitch_correlation": _correlation(pitch, pitch_reference),
+    "pitch_rmse_hz": _rmse(pitch, pitch_reference),
+    "duration_correlation": _correlation(*durations),
+    "duration_rmse_frames": _rmse(*durations),
+  }
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+  if len(one) < 2 or one.std() == 0.0 or other.std() == 0.0:
+    return float("nan")
+  return float(np.corrcoef(one, other)[0, 1])
+
+
+def _rmse(one: np.ndarray, other: np.ndarray) -> float:
+  return (
+    float(np.sqrt(np.mean((one - other) ** 2))) if len(one) else float("nan")
   )

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.json and report.md: what a run learned, and where to hear it."""
+"""What a run learned and how it sounds: as JSON, as Markdown, as a page."""
 
 import json
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
 
-from ns_jax import figures
-from ns_jax.evaluation.contract import Section
+from ns_jax import figures, pages
+from ns_jax.evaluation.contract import SAMPLES_DIR, Section
 from ns_jax.training import workdir, writers
 
-REPORT_MARKDOWN = "report.md"
+REPORT_MARKDOWN, REPORT_PAGE = "report.md", "report.html"
 
 
 def learning_section(stage_dir: pathlib.Path, run_dir: pathlib.Path) -> Section:
@@ -82,7 +82,7 @@ def write_report(
   sections: Mapping[str, Section],
   timing: Mapping[str, float],
 ) -> pathlib.Path:
-  """Writes report.md, then report.json, whose presence says "finished".
+  """Writes the report; report.json last, whose presence says "finished".
 
   Args:
     run_dir: the run's folder.
@@ -94,17 +94,17 @@ def write_report(
   Returns:
     Path of report.md.
   """
-  lines = [f"# {title}, step {step}", ""]
+  title = f"{title}, step {step}"
+  lines = [f"# {title}", ""]
   for section in sections.values():
     lines += _markdown(section)
   lines += ["## Time", "", "| part | seconds |", "|---|--:|"]
   lines += [f"| {name} | {seconds:.0f} |" for name, seconds in timing.items()]
   path = run_dir / REPORT_MARKDOWN
   path.write_text("\n".join(lines) + "\n", encoding="utf8")
-  report = {
-    name: {"summary": dict(section.summary), "rows": list(section.rows)}
-    for name, section in sections.items()
-  }
+  page = _page(title, sections.values(), timing)
+  (run_dir / REPORT_PAGE).write_text(page, encoding="utf8")
+  report = {name: _plain(section) for name, section in sections.items()}
   workdir.write_json(
     run_dir / workdir.REPORT_FILE,
     {"step": step, **report, "timing": dict(timing)},
@@ -112,19 +112,56 @@ def write_report(
   return path
 
 
-def _markdown(section: Section) -> list[str]:
-  lines = [f"## {section.title}", "", section.explanation, ""]
+def _plain(section: Section) -> dict[str, Any]:
+  """A section as JSON has it."""
+  plain: dict[str, Any] = {
+    "summary": dict(section.summary),
+    "rows": list(section.rows),
+  }
+  if section.comparison:
+    plain["comparison"] = dict(section.comparison)
+  if section.details:
+    plain["details"] = list(section.details)
+  return plain
+
+
+def _tables(section: Section) -> Iterator[tuple[list[str], list[list[Any]]]]:
+  """Header and rows of each table of a section."""
   if section.summary:
-    lines += ["| quantity | value |", "|---|--:|"]
-    lines += [f"| {k} | {_cell(v)} |" for k, v in section.summary.items()]
-    lines += [""]
+    yield (
+      ["quantity", "value"],
+      [list(item) for item in section.summary.items()],
+    )
+  if section.comparison:
+    systems = list(next(iter(section.comparison.values())))
+    yield (
+      ["quantity", *systems],
+      [
+        [quantity, *(values[name] for name in systems)]
+        for quantity, values in section.comparison.items()
+      ],
+    )
   if section.rows:
     names = list(section.rows[0])
-    lines += [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    lines += [
-      f"| {' | '.join(_cell(row[name]) for name in names)} |"
-      for row in section.rows
+    yield names, [[row[name] for name in names] for row in section.rows]
+
+
+def _is_sample(value: Any) -> bool:
+  return (
+    isinstance(value, str)
+    and value.startswith(f"{SAMPLES_DIR}/")
+    and value.endswith(".wav")
+  )
+
+
+def _markdown(section: Section) -> list[str]:
+  lines = [f"## {section.title}", "", section.explanation, ""]
+  for header, rows in _tables(section):
+    marks = [
+      "--:" if isinstance(value, int | float) else "---" for value in rows[0]
     ]
+    lines += [f"| {' | '.join(header)} |", f"|{'|'.join(marks)}|"]
+    lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     lines += [""]
   for picture in section.pictures:
     lines += [f"![{picture}]({picture})", ""]
@@ -135,4 +172,35 @@ def _cell(value: Any) -> str:
   if isinstance(value, float):
     return f"{value:.4g}"
   text = str(value).replace("|", "\\|")
-  return f"[{text}]({text})" if text.endswith(".wav") else text
+  return f"[{text}]({text})" if _is_sample(value) else text
+
+
+def _page(
+  title: str, sections: Iterable[Section], timing: Mapping[str, float]
+) -> str:
+  parts = []
+  for section in sections:
+    parts += [
+      pages.heading(section.title),
+      pages.paragraph(section.explanation),
+    ]
+    parts += [
+      pages.table(header, [map(_shown, row) for row in rows])
+      for header, rows in _tables(section)
+    ]
+    parts += map(pages.picture, section.pictures)
+  parts += [
+    pages.heading("Time"),
+    pages.table(
+      ("part", "seconds"),
+      [(name, f"{seconds:.0f}") for name, seconds in timing.items()],
+    ),
+  ]
+  return pages.document(title, parts)
+
+
+def _shown(value: Any) -> object:
+  """A value as the page shows it: samples get a player."""
+  if isinstance(value, float):
+    return pages.NOTHING if math.isnan(value) else f"{value:.4g}"
+  return pages.player(value) if _is_sample(value) else value

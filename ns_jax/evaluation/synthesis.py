@@ -41,8 +41,10 @@ def evaluate(context: Context) -> Section:
     spoken = speeches["own timing"]
     away_from_prompt.append(
       prosody.difference(
-        _prosody(target["phonemes"], spoken.f0_hz, spoken.durations),
-        _prosody(prompt["phonemes"], prompt["f0"], prompt["durations"]),
+        prosody.of_speech(target["phonemes"], spoken.f0_hz, spoken.durations),
+        prosody.of_speech(
+          prompt["phonemes"], prompt["f0"], prompt["durations"]
+        ),
       )
     )
     if len(pictures) < 4:
@@ -68,15 +70,6 @@ def evaluate(context: Context) -> Section:
     rows=rows,
     pictures=pictures,
   )
-
-
-def _prosody(
-  phonemes: np.ndarray, f0_hz: np.ndarray, durations: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """Pitch [T'] and durations [N'] of what is spoken, without the pauses."""
-  is_spoken = ~symbols.is_pause(phonemes)
-  frames = np.repeat(is_spoken, durations)
-  return f0_hz[: len(frames)][frames], durations[is_spoken]
 
 
 def choose_trials(

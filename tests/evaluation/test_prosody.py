@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from ns_jax.evaluation import prosody
+from ns_jax.text import symbols
 
 
 @pytest.mark.parametrize("shape", [0.5, 2.0, 9.0])
@@ -70,3 +71,46 @@ def test_tuning_of_silence_is_nan():
   got = prosody.tuning(np.zeros(4), np.full(4, 200.0))
   assert got.voiced == 0.0 and math.isnan(got.in_tune)
   assert math.isnan(prosody.tuning(np.ones(4), np.zeros(4)).voiced)
+
+
+def test_agreement_is_over_phonemes_voiced_in_both():
+  rng = np.random.default_rng(0)
+  durations, others = rng.integers(1, 9, (2, 40))
+  pitches = rng.uniform(80.0, 300.0, (2, 40))
+  pitches[0, ::7] = pitches[1, ::5] = 0.0
+  got = prosody.agreement(
+    (np.repeat(pitches[0], durations), durations),
+    (np.repeat(pitches[1], others), others),
+  )
+  one, other = pitches[:, (pitches > 0).all(axis=0)]
+  assert len(one) < 35
+  assert got["pitch_correlation"] == pytest.approx(
+    scipy.stats.pearsonr(one, other).statistic
+  )
+  assert got["pitch_rmse_hz"] == pytest.approx(
+    np.sqrt(((one - other) ** 2).mean())
+  )
+  assert got["duration_correlation"] == pytest.approx(
+    scipy.stats.pearsonr(durations, others).statistic
+  )
+  assert got["duration_rmse_frames"] == pytest.approx(
+    np.sqrt(((durations - others) ** 2).mean())
+  )
+
+
+def test_agreement_of_nothing_is_nan():
+  silent = (np.zeros(6), np.array([2, 2, 2]))
+  got = prosody.agreement(silent, silent)
+  assert math.isnan(got["pitch_correlation"])
+  assert math.isnan(got["pitch_rmse_hz"])
+  assert math.isnan(got["duration_correlation"])
+  assert got["duration_rmse_frames"] == 0.0
+
+
+def test_pauses_are_no_speech():
+  phonemes = symbols.to_ids(["_", "k", "ˈæ", ",", "t", "."])
+  durations = np.array([2, 1, 3, 2, 1, 0])
+  f0_hz = np.arange(9.0)
+  got_f0_hz, got_durations = prosody.of_speech(phonemes, f0_hz, durations)
+  np.testing.assert_array_equal(got_f0_hz, [2, 3, 4, 5, 8])
+  np.testing.assert_array_equal(got_durations, [1, 3, 1])

@@ -36,5 +36,46 @@ def test_report_is_json_and_tables(tmp_path):
   assert "| speak | 3 |" in lines
 
 
+def test_page_plays_and_shows_what_the_report_holds(tmp_path):
+  section = Section(
+    title="Clips & more",
+    explanation="Louder < softer.",
+    summary={"rtf": 0.5},
+    comparison={
+      "wer_percent": {"recording": 2.0, "codec": 3.0},
+      "pitch_rmse_hz": {"recording": float("nan"), "codec": 4.25},
+    },
+    rows=[
+      {"text": "a <b> c", "speech": "samples/a.wav", "heard": "dot.wav"},
+      {"text": "a <b> c", "speech": "samples/b.wav", "heard": "a | b"},
+    ],
+    details=[{"clip": "a", "skew": float("nan")}],
+    pictures=["samples/a.png"],
+  )
+  path = report.write_report(
+    tmp_path, "run", 7, {"clips": section}, {"speak": 3.0}
+  )
+  page = (tmp_path / report.REPORT_PAGE).read_text()
+  for part in (
+    "<title>run, step 7</title>",
+    "<h2>Clips &amp; more</h2>",
+    "<p>Louder &lt; softer.</p>",
+    '<td class="number">4.25</td>',
+    '<td rowspan="2">a &lt;b&gt; c</td>',
+    '<audio controls preload="none" src="samples/b.wav"></audio>',
+    '<img alt="" src="samples/a.png">',
+    "<td>dot.wav</td>",
+  ):
+    assert part in page, part
+  assert page.count("<audio") == 2
+  assert "| pitch_rmse_hz | nan | 4.25 |" in path.read_text().splitlines()
+  found = json.loads((tmp_path / "report.json").read_text())["clips"]
+  assert found["comparison"]["pitch_rmse_hz"] == {
+    "recording": None,
+    "codec": 4.25,
+  }
+  assert found["details"] == [{"clip": "a", "skew": None}]
+
+
 def test_no_report_is_of_no_step(tmp_path):
   assert report.reported_step(tmp_path) is None

@@ -97,7 +97,13 @@ def final_results(workdir):
 
 def test_leaves_everything_it_promises(trained):
   workdir, _ = trained
-  for name in ("config.json", "metrics.jsonl", "report.json", "report.md"):
+  for name in (
+    "config.json",
+    "metrics.jsonl",
+    "report.json",
+    "report.md",
+    "report.html",
+  ):
     assert (workdir / name).stat().st_size > 0
     assert (workdir / "codec" / name).stat().st_size > 0
   assert list((workdir / "checkpoints").iterdir())
