@@ -16,7 +16,7 @@ from ns_jax.training import state as state_lib
 from ns_jax.training import step as step_lib
 from tests.stages import test_ns2 as teaching
 
-NUM_STEPS = 80
+NUM_STEPS = 50
 
 
 @functools.cache
@@ -26,7 +26,7 @@ def _config():
   config.data.update(ours.data.to_dict())
   config.model.update(ours.model.to_dict())
   config.prompt.update(ours.prompt.to_dict())
-  config.distillation.update(teacher_steps=4, temperature=1.0)
+  config.distillation.update(teacher_steps=3, temperature=1.0)
   config.optim.update(peak_lr=3e-3, warmup_steps=5, decay_steps=NUM_STEPS)
   config.ema_decay = 0.9
   return config
