@@ -11,8 +11,8 @@ stopped, the same command goes on. Needs the extra `eval`.
 import argparse
 import json
 import pathlib
-import subprocess
-import sys
+
+import runs
 
 _NUM_STEPS = 1000
 _COMMON = {
@@ -92,14 +92,8 @@ def _result(
   table = directory / "compared" / "table.json"
   if not table.is_file():
     overrides = _COMMON | {"data.corpus": args.records} | changes
-    _run(
-      "-m",
-      "ns_jax.main",
-      "--config=configs/codec.py",
-      f"--workdir={directory}",
-      *(f"--config.{field}={value}" for field, value in overrides.items()),
-    )
-    _run(
+    runs.train("codec", directory, overrides)
+    runs.run(
       "launch/compare_codecs.py",
       args.records,
       f"--codec={directory}",
@@ -109,13 +103,6 @@ def _result(
       "--opus",
     )
   return json.loads(table.read_text())["rows"][-1]
-
-
-def _run(*command: str) -> None:
-  root = pathlib.Path(__file__).parents[1]
-  done = subprocess.run([sys.executable, *command], cwd=root, check=False)
-  if done.returncode:
-    sys.exit(done.returncode)  # it said why
 
 
 if __name__ == "__main__":

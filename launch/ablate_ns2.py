@@ -11,8 +11,8 @@ the same command goes on.
 import argparse
 import json
 import pathlib
-import subprocess
-import sys
+
+import runs
 
 # Changes to configs/ns2.py; the first two tell what chance alone does.
 VARIANTS: dict[str, dict[str, object]] = {
@@ -79,15 +79,7 @@ def _result(
     "eval.evaluators": "('losses', 'synthesis')",
     **changes,
   }
-  root = pathlib.Path(__file__).parents[1]
-  command = [
-    *(sys.executable, "-m", "ns_jax.main", "--config=configs/ns2.py"),
-    f"--workdir={directory}",
-    *(f"--config.{field}={value}" for field, value in overrides.items()),
-  ]
-  done = subprocess.run(command, cwd=root, check=False)
-  if done.returncode:
-    sys.exit(done.returncode)  # it said why
+  runs.train("ns2", directory, overrides)
   report = json.loads((directory / "report.json").read_text())
   losses = report["losses"]["summary"]
   return {"diffusion": losses["diffusion"], **report["synthesis"]["summary"]}
