@@ -51,20 +51,27 @@ def weights(architecture="spectral", seed=0):
     "embeddings": jax.random.normal(jax.random.key(seed + 1), shape),
   }
   rng = np.random.default_rng(seed)
-  # Zero-initialised layers would hide what lies behind them.
-  half = jax.tree.map(
-    lambda leaf: (
-      np.asarray(leaf + 0.1 * rng.normal(size=leaf.shape))
-      .astype(np.float16)
-      .astype(np.float32)
-    ),
-    arrays,
-  )
+  half = shaken(arrays, rng, 0.1)
   return restore.Weights(
     config=config,
     step=7,
     params=half["params"],
     model_state={"codebook": {"embeddings": half["embeddings"]}},
+  )
+
+
+def shaken(arrays, rng, spread):
+  """Arrays with some noise, exact in half precision.
+
+  Zero-initialised layers would hide what lies behind them.
+  """
+  return jax.tree.map(
+    lambda leaf: (
+      np.asarray(leaf + spread * rng.normal(size=leaf.shape))
+      .astype(np.float16)
+      .astype(np.float32)
+    ),
+    arrays,
   )
 
 

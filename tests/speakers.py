@@ -41,15 +41,7 @@ def weights(on_shipped=False):
   params = jax.jit(model.init)(
     jax.random.key(0), ids, ids, pitch, pitch, latents, latents
   )["params"]
-  rng = np.random.default_rng(0)
-  half = jax.tree.map(
-    lambda leaf: (
-      np.asarray(leaf + 0.05 * rng.normal(size=leaf.shape))
-      .astype(np.float16)
-      .astype(np.float32)
-    ),
-    params,
-  )
+  half = codecs.shaken(params, np.random.default_rng(0), 0.05)
   frozen = codec.frozen(np.zeros(dim), np.ones(dim))
   return restore.Weights(
     config=config,
