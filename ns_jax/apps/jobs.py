@@ -208,7 +208,7 @@ def _teacher(config: Any, codec: SpeechCodec) -> Any:
     UserError: it is another model, or stands on another codec.
   """
   teacher = Synthesizer.load(config.teacher)
-  weights = restore.restore(restore.weights_folder(config.teacher, "ns2"))
+  weights = teacher.weights
   if weights.config.model.to_dict() != config.model.to_dict():
     raise UserError(
       f"config.teacher={config.teacher!r}: its model is not this one; "

@@ -84,7 +84,7 @@ def synthesize(
     speech = narrate.narrate(
       synthesizer, text, prompt, seed=seed, manner=manner
     )
-    write(target, speech.wav, spec)
+    _write(target, speech.wav, spec)
     seconds += len(speech.wav) / spec.sample_rate_hz
   return seconds
 
@@ -126,7 +126,7 @@ def convert_voice(
   heard = _listen(source, text, synthesizer.spec)
   voice = audio.read_audio(prompt, synthesizer.spec)
   speech = convert.convert(synthesizer, heard, voice, steps=steps)
-  write(target, speech.wav, synthesizer.spec)
+  _write(target, speech.wav, synthesizer.spec)
 
 
 def sing(
@@ -177,7 +177,7 @@ def sing(
     ),
     seed=seed,
   )
-  write(target, sung.wav, synthesizer.spec)
+  _write(target, sung.wav, synthesizer.spec)
   return len(sung.wav) / synthesizer.spec.sample_rate_hz
 
 
@@ -205,10 +205,10 @@ def enhance(
     gain = _rms(heard.wav) / _rms(recording)
     alone = (gain * audio.read_audio(noise, spec)).astype(np.float32)
   speech = convert.enhance(synthesizer, heard, voice, alone, steps=steps)
-  write(target, speech.wav, spec)
+  _write(target, speech.wav, spec)
 
 
-def write(target: pathlib.Path, wav: np.ndarray, spec: AudioSpec) -> None:
+def _write(target: pathlib.Path, wav: np.ndarray, spec: AudioSpec) -> None:
   """Writes a wave; trouble with the disk is one line."""
   try:
     audio.write_wav(target, wav, spec)
@@ -233,7 +233,7 @@ def _rms(wav: np.ndarray) -> float:
 def _targets(out: str, count: int, overwrite: bool) -> list[pathlib.Path]:
   """Files to write, checked as far as can be before the work is done."""
   if count == 1:
-    return [writable_wave(out, overwrite)]
+    return [_writable_wave(out, overwrite)]
   folder = pathlib.Path(out).expanduser().absolute()
   if folder.suffix == ".wav":
     raise UserError(f"{out}: {count} texts need a folder; give --out its name")
@@ -243,10 +243,10 @@ def _targets(out: str, count: int, overwrite: bool) -> list[pathlib.Path]:
     raise UserError(f"{out}: cannot be made ({error.strerror})") from error
   digits = len(str(count))
   names = [folder / f"{i + 1:0{digits}}.wav" for i in range(count)]
-  return [writable_wave(str(name), overwrite) for name in names]
+  return [_writable_wave(str(name), overwrite) for name in names]
 
 
-def writable_wave(out: str, overwrite: bool) -> pathlib.Path:
+def _writable_wave(out: str, overwrite: bool) -> pathlib.Path:
   """Checks what can be known of a file before the work is done.
 
   Raises:

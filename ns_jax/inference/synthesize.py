@@ -89,6 +89,7 @@ class Synthesizer:
     Raises:
       UserError: the weights are of another stage.
     """
+    self.weights = weights
     config = weights.config
     if config.get("stage") not in STAGES:
       raise UserError(
@@ -293,7 +294,10 @@ class Synthesizer:
     manner: Manner,
   ) -> ns2_sampling.Prosody:
     """Predicts timing and pitch where they are not given."""
-    durations = np.array(self._predict_durations(self._params, request))
+    if all(utterance.durations is not None for utterance in utterances):
+      durations = np.zeros(request.phonemes.shape, np.int32)
+    else:
+      durations = np.array(self._predict_durations(self._params, request))
     for row, utterance in zip(durations, utterances, strict=True):
       count = len(utterance.phonemes)
       if utterance.durations is None:
@@ -303,9 +307,14 @@ class Synthesizer:
       else:
         row[:count] = utterance.durations
     num_frames = _rounded(int(durations.sum(axis=1).max()), _FRAME_BLOCK)
-    f0_hz = np.array(
-      self._predict_f0(self._params, request, durations, num_frames=num_frames)
-    )
+    if all(utterance.f0_hz is not None for utterance in utterances):
+      f0_hz = np.zeros((len(utterances), num_frames), np.float32)
+    else:
+      f0_hz = np.asarray(
+        self._predict_f0(
+          self._params, request, durations, num_frames=num_frames
+        )
+      )
     bent_hz = f0_hz * 2.0 ** (manner.pitch_semitones / 12.0)
     bent_hz = np.clip(bent_hz, prosody.MIN_F0_HZ, prosody.MAX_F0_HZ)
     f0_hz = np.where(f0_hz > 0.0, bent_hz, 0.0).astype(np.float32)

@@ -190,24 +190,52 @@ def _denoiser(
   num_frames = planned.f0_hz.shape[1]
   frames, mask = _expand(hidden, planned.durations, num_frames)
   f0_phase = prosody.advance_phase(planned.f0_hz, frame_rate_hz)
-  cond = call(frames, planned.f0_hz, f0_phase, method="condition")
+  cond: Any = call(frames, planned.f0_hz, f0_phase, method="condition")
+
+  denoise_fn = prompted_denoiser(
+    model, params, cond, prompt, mask, guidance_weight
+  )
+  return denoise_fn, mask
+
+
+def prompted_denoiser(
+  model: NaturalSpeech2,
+  params: Params,
+  cond: Array,
+  prompt: prompts.Prompt,
+  mask: Array,
+  guidance_weight: float = 0.0,
+) -> samplers.DenoiseFn:
+  """The denoiser of what is to be said, as solvers want it.
+
+  Args:
+    model: the module.
+    params: its parameters.
+    cond: [B, T, E], from `NaturalSpeech2.condition`.
+    prompt: from `NaturalSpeech2.encode_prompt`.
+    mask: [B, T] bool.
+    guidance_weight: of classifier-free guidance, 0: off.
+
+  Returns:
+    (x [B, T, D], t [B]) -> x0_hat.
+  """
+  call = functools.partial(model.apply, {"params": params}, train=False)
 
   def denoise_with(voice: Any) -> samplers.DenoiseFn:
     def denoise(x: Array, t: Array) -> Any:
-      return call(x, t, cond, voice, mask, train=False, method="denoise")
+      return call(x, t, cond, voice, mask, method="denoise")
 
     return denoise
 
+  batch = mask.shape[0]
   nobody = call(
-    request.prompt[:, :1],
-    jnp.zeros_like(request.prompt_frames),
-    train=False,
+    jnp.zeros((batch, 1, model.denoiser.latent_dim)),
+    jnp.zeros((batch,), jnp.int32),
     method="encode_prompt",
   )
-  denoise_fn = guidance.classifier_free(
+  return guidance.classifier_free(
     denoise_with(prompt), denoise_with(nobody), guidance_weight
   )
-  return denoise_fn, mask
 
 
 def _expand(

@@ -201,19 +201,13 @@ class Training:
     batch = jax.tree.map(lambda x: x[:PREVIEW_CLIPS], batch)
     cut_key, key = jax.random.split(key)
     example = self.cut(frozen, batch, cut_key)
-    variables = {"params": params["gen"]}
-    cond, prompt, *_ = self.model.apply(
-      variables, example, False, method=ns2_example.condition
+    heard: Any = self.model.apply(
+      {"params": params["gen"]}, example, False, method=ns2_example.condition
     )
-
-    def denoise_fn(x_t: Array, t: Array) -> Any:
-      return self.model.apply(
-        variables,
-        *(x_t, t, cond, prompt, example.rest.mask),
-        train=False,
-        method="denoise",
-      )
-
+    cond, prompt, *_ = heard
+    denoise_fn = ns2_sampling.prompted_denoiser(
+      self.model, params["gen"], cond, prompt, example.rest.mask
+    )
     latents = ns2_sampling.sample_latents(
       denoise_fn,
       self.model.schedule,

@@ -9,7 +9,6 @@ recordings serve only as prompts.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,8 +17,9 @@ from ml_collections import ConfigDict
 
 from ns_jax import masks
 from ns_jax.array_types import Array, Batch, Params
-from ns_jax.diffusion import guidance, samplers
+from ns_jax.diffusion import samplers
 from ns_jax.losses import latent as latent_losses
+from ns_jax.models import ns2_sampling
 from ns_jax.stages import ns2, ns2_example
 from ns_jax.stages.ns2 import Frozen, Losses
 from ns_jax.stages.ns2_example import Example
@@ -138,25 +138,13 @@ class _Distillation(ns2.Training):
     return x_next, samplers.x0_between(schedule, x, x_next, t, t_next)
 
   def _denoiser(
-    self, params: Mapping[str, Any], example: Example, weight: float
+    self, params: Params, example: Example, weight: float
   ) -> samplers.DenoiseFn:
     """The denoiser of a batch of examples, guided by `weight`."""
-    apply = functools.partial(self.model.apply, {"params": params})
-    cond, prompt, *_ = apply(example, False, method=ns2_example.condition)
-    nobody = apply(
-      example.prompt[:, :1],
-      jnp.zeros_like(example.prompt_frames),
-      train=False,
-      method="encode_prompt",
+    heard: Any = self.model.apply(
+      {"params": params}, example, False, method=ns2_example.condition
     )
-
-    def denoise_with(voice: Any) -> samplers.DenoiseFn:
-      def denoise(x: Array, t: Array) -> Any:
-        args = (x, t, cond, voice, example.rest.mask)
-        return apply(*args, train=False, method="denoise")
-
-      return denoise
-
-    return guidance.classifier_free(
-      denoise_with(prompt), denoise_with(nobody), weight
+    cond, prompt, *_ = heard
+    return ns2_sampling.prompted_denoiser(
+      self.model, params, cond, prompt, example.rest.mask, weight
     )
