@@ -12,6 +12,7 @@ import soundfile
 from data_pipelines import beam, builder, records
 from data_pipelines.corpora import demo
 from ns_jax.apps import cli, preparing
+from ns_jax.apps.commands import shared
 from ns_jax.audio import AudioSpec, from_int16
 from ns_jax.errors import UserError
 
@@ -70,7 +71,7 @@ def test_prepare_then_inspect(folder, tmp_path):
   )
   one = [f"--beam={option}" for option in beam.THIS_PROCESS]
   status, output = _run(*args, *one, "--sup-phonemes=records")
-  assert status == cli.SOME_REJECTED, output
+  assert status == shared.SOME_REJECTED, output
   assert "1 clips or lines were left out" in output
   count = 0
   for split in ("train", "valid", "test"):
@@ -82,7 +83,7 @@ def test_prepare_then_inspect(folder, tmp_path):
   assert count == 24
   # Again: nothing is made, everything is found.
   before = {p: p.stat().st_mtime_ns for p in out.rglob("*record-*")}
-  assert _run(*args, *one, "--sup-phonemes=records")[0] == cli.SOME_REJECTED
+  assert _run(*args, *one, "--sup-phonemes=records")[0] == shared.SOME_REJECTED
   assert before == {p: p.stat().st_mtime_ns for p in out.rglob("*record-*")}
   # Another way to treat the same clips needs another folder.
   status, output = _run(*args, "--max-sec=5")

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from ns_jax import audio
 from ns_jax.apps import cli
+from ns_jax.apps.commands import shared
 from ns_jax.inference import code_files
 from tests import codecs
 
@@ -83,7 +84,7 @@ def test_many_files_and_folders(run, tmp_path):
   alone = _speech(tmp_path / "alone.ogg", 0.1)
   out, back = tmp_path / "codes", tmp_path / "back"
   result = run("encode", tmp_path / "in", alone, out)
-  assert result.exit_code == cli.SOME_REJECTED, result.output
+  assert result.exit_code == shared.SOME_REJECTED, result.output
   assert "4 file(s)" in result.output
   assert "broken.wav: not readable as audio" in result.output
   written = sorted(str(p.relative_to(out)) for p in out.rglob("*.*"))
@@ -119,7 +120,7 @@ def test_one_strange_file_does_not_stop_the_others(run, tmp_path):
   os.mkfifo(tmp_path / "in" / "pipe.wav")
   sources = tmp_path / "in", tmp_path / "more", os.fsdecode(strange)
   result = run("encode", *sources, tmp_path / "out")
-  assert result.exit_code == cli.SOME_REJECTED, result.output
+  assert result.exit_code == shared.SOME_REJECTED, result.output
   assert "2 file(s)" in result.output and "cannot be written" in result.output
   assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [
     b"in",

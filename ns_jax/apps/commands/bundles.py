@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ns-jax export`: a trained model to a folder that can be given away."""
+
+import pathlib
+
+import click
+
+from ns_jax.apps.commands import shared
+from ns_jax.errors import UserError
+
+
+@click.command()
+@click.argument("workdir", type=click.Path(path_type=pathlib.Path))
+@click.argument("out", type=click.Path(path_type=pathlib.Path))
+@click.option(
+  "--card",
+  required=True,
+  type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
+  help="Model card in Markdown: data and licences, figures, limits.",
+)
+def export(
+  workdir: pathlib.Path, out: pathlib.Path, card: pathlib.Path
+) -> None:
+  """Writes the model of WORKDIR to the folder OUT as a bundle.
+
+  WORKDIR is that of a codec, an aligner or ns2.
+
+  Weights in half precision (safetensors), the config and the model card.
+
+  Example: ns-jax export runs/codec-small my-codec --card=CARD.md
+  """
+
+  def job() -> int:
+    from ns_jax.inference import restore
+    from ns_jax.inference.export import export as write_bundle
+
+    try:
+      text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+      raise UserError(f"{card}: is no text that can be read") from error
+    write_bundle(restore.restore(workdir), out, text)
+    click.echo(out)
+    return 0
+
+  shared.run(job)

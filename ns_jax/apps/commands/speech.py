@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ns-jax synthesize`, `convert`, `enhance` and `sing`."""
+
+import pathlib
+
+import click
+
+from ns_jax.apps import terminal
+from ns_jax.apps.commands import shared
+from ns_jax.errors import UserError
+
+_MARGIN_SEC = 0.2  # before a song, for the consonants of its first note
+_MODEL = click.option(
+  "--model",
+  default="shipped",
+  show_default=True,
+  metavar="FOLDER",
+  help="Bundle or workdir of ns2; 'shipped' comes along.",
+)
+_WAVE_OUT = click.option(
+  "--out", required=True, metavar="WAV", help="Wave file to write."
+)
+_TEXT_OF_SOURCE = click.option(
+  "--text", required=True, help="What is said in SOURCE."
+)
+
+
+@click.command()
+@click.option("--text", help="What to say; of any length.")
+@click.option(
+  "--text-file",
+  type=click.Path(path_type=pathlib.Path),
+  help="Texts, one a line; --out is then a folder.",
+)
+@click.option(
+  "--prompt",
+  "prompts",
+  multiple=True,
+  required=True,
+  metavar="AUDIO",
+  help="A few seconds of the voice; repeatable.",
+)
+@click.option(
+  "--out", required=True, metavar="WAV", help="Wave file or folder to write."
+)
+@_MODEL
+@click.option(
+  "--speed", default=1.0, show_default=True, help="2: twice as fast."
+)
+@click.option(
+  "--pitch", default=0.0, show_default=True, help="Semitones up or down."
+)
+@click.option(
+  "--energy", default=0.0, show_default=True, help="Decibels louder or softer."
+)
+@click.option("--seed", default=0, show_default=True, help="Another reading.")
+@click.option("--solver", help="Of the diffusion: euler, heun, dpmpp_2m, ...")
+@click.option("--steps", type=int, help="Of the solver.")
+@click.option("--temperature", type=float, help="The start has variance 1/T.")
+@click.option(
+  "--guidance", type=float, help="Follow the voice closer: 0.5 to 2; 0: off."
+)
+@shared.OVERWRITE
+def synthesize(
+  text: str | None,
+  text_file: pathlib.Path | None,
+  prompts: tuple[str, ...],
+  out: str,
+  model: str,
+  speed: float,
+  pitch: float,
+  energy: float,
+  seed: int,
+  solver: str | None,
+  steps: int | None,
+  temperature: float | None,
+  guidance: float | None,
+  overwrite: bool,
+) -> None:
+  """Says a text in the voice of a recording.
+
+  Example: ns-jax synthesize --text "Hello." --prompt voice.wav --out hello.wav
+  """
+
+  def job() -> int:
+    if (text is None) == (text_file is None):
+      raise UserError("give one of --text and --text-file")
+    from ns_jax.apps import speaking
+    from ns_jax.inference.synthesize import Manner
+
+    terminal.cache_compiled()
+    texts = speaking.read_texts(text_file) if text_file else [text or ""]
+    seconds = speaking.synthesize(
+      texts,
+      prompts,
+      out,
+      model=model,
+      sampling=speaking.Sampling(solver, steps, temperature, guidance),
+      manner=Manner(speed, pitch, energy),
+      seed=seed,
+      overwrite=overwrite,
+    )
+    click.echo(f"{out}: {seconds:.2f} s of speech")
+    return 0
+
+  shared.run(job)
+
+
+@click.command()
+@click.argument("source")
+@_TEXT_OF_SOURCE
+@click.option(
+  "--prompt", required=True, metavar="AUDIO", help="Who is to say it."
+)
+@_WAVE_OUT
+@_MODEL
+@click.option(
+  "--steps", default=50, show_default=True, help="Of the solver, each way."
+)
+@shared.OVERWRITE
+def convert(
+  source: str,
+  text: str,
+  prompt: str,
+  out: str,
+  model: str,
+  steps: int,
+  overwrite: bool,
+) -> None:
+  """Says the recording SOURCE again in another voice, with its timing.
+
+  Example: ns-jax convert me.wav --text "Hello." --prompt you.wav --out out.wav
+  """
+
+  def job() -> int:
+    from ns_jax.apps import speaking
+
+    terminal.cache_compiled()
+    speaking.convert_voice(
+      source, text, prompt, out, model=model, steps=steps, overwrite=overwrite
+    )
+    click.echo(out)
+    return 0
+
+  shared.run(job)
+
+
+@click.command()
+@click.argument("source")
+@_TEXT_OF_SOURCE
+@click.option(
+  "--prompt", required=True, metavar="AUDIO", help="The speaker without noise."
+)
+@click.option(
+  "--noise",
+  metavar="AUDIO",
+  help="The noise alone, as loud as in SOURCE; else heard in its pauses.",
+)
+@_WAVE_OUT
+@_MODEL
+@click.option(
+  "--steps", default=50, show_default=True, help="Of the solver, each way."
+)
+@shared.OVERWRITE
+def enhance(
+  source: str,
+  text: str,
+  prompt: str,
+  noise: str | None,
+  out: str,
+  model: str,
+  steps: int,
+  overwrite: bool,
+) -> None:
+  """Says the noisy recording SOURCE again without the noise.
+
+  Example: ns-jax enhance street.wav --text "Hello." --prompt me.wav --out o.wav
+  """
+
+  def job() -> int:
+    from ns_jax.apps import speaking
+
+    terminal.cache_compiled()
+    speaking.enhance(
+      source,
+      text,
+      prompt,
+      noise,
+      out,
+      model=model,
+      steps=steps,
+      overwrite=overwrite,
+    )
+    click.echo(out)
+    return 0
+
+  shared.run(job)
+
+
+@click.command()
+@click.argument("song")
+@click.option(
+  "--text", help="What is sung, where SONG is a recording to sing like."
+)
+@click.option(
+  "--prompt", required=True, metavar="AUDIO", help="Who is to sing it."
+)
+@_WAVE_OUT
+@_MODEL
+@click.option(
+  "--transpose", default=0.0, show_default=True, help="Semitones up or down."
+)
+@click.option(
+  "--glide", default=0.06, show_default=True, help="Seconds from note to note."
+)
+@click.option(
+  "--vibrato", default=0.0, show_default=True, help="Cents up and down."
+)
+@click.option("--seed", default=0, show_default=True, help="Another rendition.")
+@shared.OVERWRITE
+def sing(
+  song: str,
+  text: str | None,
+  prompt: str,
+  out: str,
+  model: str,
+  transpose: float,
+  glide: float,
+  vibrato: float,
+  seed: int,
+  overwrite: bool,
+) -> None:
+  """Sings a score with lyrics (MusicXML, MIDI) in the voice of a recording.
+
+  Example: ns-jax sing twinkle.musicxml --prompt voice.wav --out song.wav
+  """
+
+  def job() -> int:
+    from ns_jax.apps import speaking
+    from ns_jax.singing.plan import Rendition
+
+    terminal.cache_compiled()
+    rendition = Rendition(
+      transpose_semitones=transpose,
+      glide_sec=glide,
+      vibrato_cents=vibrato,
+      margin_sec=_MARGIN_SEC,
+    )
+    seconds = speaking.sing(
+      song,
+      text,
+      prompt,
+      out,
+      model=model,
+      rendition=rendition,
+      seed=seed,
+      overwrite=overwrite,
+    )
+    click.echo(f"{out}: {seconds:.2f} s of song")
+    return 0
+
+  shared.run(job)
