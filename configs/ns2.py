@@ -70,6 +70,7 @@ def get_config(preset: str = "") -> ConfigDict:
     prompt_encoder=transformer | dict(num_layers=2),
     duration_predictor=predictor,
     pitch_predictor=predictor | dict(kernel_size=5),
+    relative_pitch=True,
     pitch_embedding=dict(num_bins=128, embedding_std=1.0, hears_phase=True),
     denoiser=dict(
       dim=128,
@@ -256,6 +257,7 @@ def _full_size(config: ConfigDict) -> None:
 def _paper(config: ConfigDict) -> None:
   _full_size(config)
   config.model.pitch_embedding.hears_phase = False
+  config.model.relative_pitch = False
   config.frozen.update(codec="train", num_codebooks=None)
 
 

@@ -22,12 +22,14 @@ VARIANTS: dict[str, dict[str, object]] = {
   "without prompt in duration and pitch": {
     "model.duration_predictor.hears_prompt": False,
     "model.pitch_predictor.hears_prompt": False,
+    "model.relative_pitch": False,
   },
   "without query attention": {"model.denoiser.hears": "frames"},
   "without diffusion prompt": {"model.denoiser.hears": "nothing"},
   "without the phase of the fundamental": {
     "model.pitch_embedding.hears_phase": False
   },
+  "pitch not relative to the prompt's": {"model.relative_pitch": False},
   "velocity predicted": {"model.prediction": "velocity"},
   "score weight not capped": {"objective.score_weight": "paper"},
   "score weight of the noise": {"objective.score_weight": "noise"},

@@ -10,6 +10,7 @@ from ns_jax.inference.synthesize import (
   Speech,
   Synthesizer,
   Utterance,
+  Voice,
   parts,
 )
 from ns_jax.text import sentences
@@ -22,7 +23,7 @@ _SILENT = 1e-3  # of full scale, -60 dBFS
 def narrate(
   synthesizer: Synthesizer,
   text: str,
-  prompt: np.ndarray,
+  voice: Voice,
   *,
   seed: int = 0,
   manner: Manner | None = None,
@@ -32,7 +33,7 @@ def narrate(
   Args:
     synthesizer: the model.
     text: American English; empty lines part paragraphs.
-    prompt: [P, D] float32, from `Synthesizer.encode_prompt`.
+    voice: from `Synthesizer.encode_prompt`.
     seed: of the diffusion's noise.
     manner: how.
 
@@ -43,7 +44,7 @@ def narrate(
     UserError: there is nothing to say.
   """
   found = sentences.pieces(text, synthesizer.max_phonemes)
-  utterances = [Utterance(piece.phonemes, prompt) for piece in found]
+  utterances = [Utterance(piece.phonemes, voice) for piece in found]
   spoken: list[Speech] = []
   for first in range(0, len(utterances), _BATCH_SIZE):
     batch = utterances[first : first + _BATCH_SIZE]
@@ -74,7 +75,7 @@ def perform(
   ):
     part = Utterance(
       planned.phonemes[phonemes],
-      planned.prompt,
+      planned.voice,
       durations[phonemes],
       f0_hz[frames],
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from ns_jax import audio
 from ns_jax.audio import AudioSpec
+from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference import restore
 from ns_jax.inference.codec import SpeechCodec
@@ -36,11 +37,19 @@ _DECIBELS = (-40.0, 40.0)
 
 
 @dataclasses.dataclass(frozen=True)
+class Voice:
+  """What the model hears of a prompt."""
+
+  latents: np.ndarray  # [P, D] float32, normalised
+  f0_hz: float  # geometric mean; 0 where nothing is voiced
+
+
+@dataclasses.dataclass(frozen=True)
 class Utterance:
   """What to say and in whose voice."""
 
   phonemes: np.ndarray  # [N] int32 ids
-  prompt: np.ndarray  # [P, D] float32, from `Synthesizer.encode_prompt`
+  voice: Voice  # from `Synthesizer.encode_prompt`
   durations: np.ndarray | None = None  # [N] int32 frames; None: predict
   f0_hz: np.ndarray | None = None  # [T] float32, 0 unvoiced; None: predict
 
@@ -147,17 +156,17 @@ class Synthesizer:
   def _fits(self) -> bool:
     """Whether the weights have the shapes of the model."""
     ids = jnp.ones((1, 4), jnp.int32)
-    pitch = jnp.ones((1, 4))
+    per_frame = jnp.ones((1, 4))
     latents = jnp.ones((1, 4, self._model.denoiser.latent_dim))
     expected = jax.eval_shape(
       self._model.init,
       jax.random.key(0),
-      *(ids, ids, pitch, pitch, latents, latents),
+      *(ids, ids, per_frame, per_frame, latents, latents),
     )
     shapes = jax.tree.map(jnp.shape, dict(expected["params"]))
     return jax.tree.map(jnp.shape, dict(self._params)) == shapes
 
-  def encode_prompt(self, *wavs: np.ndarray) -> np.ndarray:
+  def encode_prompt(self, *wavs: np.ndarray) -> Voice:
     """Turns a few seconds of a voice into what the model listens to.
 
     Silence around the speech is cut off, and so is what goes beyond the
@@ -167,16 +176,22 @@ class Synthesizer:
       *wavs: [S] float32 each, in [-1, 1], at the model's sample rate, all of
         one speaker; they share the length that the model can hear.
 
-    Returns:
-      [P, D] float32, normalised latents.
-
     Raises:
       UserError: a prompt is silent or too short.
     """
     share = self._max_prompt_frames // len(wavs)
-    return np.concatenate([self._encode_prompt(wav, share) for wav in wavs])
+    pieces = [self._speech_of(wav, share) for wav in wavs]
+    f0_hz = np.concatenate(
+      [pitch.f0(piece, self.spec, "harvest") for piece in pieces]
+    )
+    mean_hz = prosody.mean_f0(jnp.asarray(f0_hz)[None], jnp.array(True))
+    return Voice(
+      np.concatenate([self.encode(piece) for piece in pieces]),
+      float(mean_hz[0]),
+    )
 
-  def _encode_prompt(self, wav: np.ndarray, max_frames: int) -> np.ndarray:
+  def _speech_of(self, wav: np.ndarray, max_frames: int) -> np.ndarray:
+    """The beginning of what is said in a prompt, at the level of records."""
     level_dbfs = 20.0 * np.log10(max(float(np.sqrt(np.mean(wav**2))), 1e-9))
     if level_dbfs < SILENCE_DBFS:
       raise UserError(
@@ -190,8 +205,7 @@ class Synthesizer:
         f"the prompt holds only {seconds:.2f} s of speech; "
         f"give at least {MIN_PROMPT_SEC} s, better 3 s"
       )
-    speech = speech[: self.spec.num_samples(max_frames)]
-    return self.encode(audio.level(speech))
+    return audio.level(speech[: self.spec.num_samples(max_frames)])
 
   def encode(self, wav: np.ndarray) -> np.ndarray:
     """Normalised latents [T, D] of a wave [S], T = ceil(S / hop)."""
@@ -229,7 +243,7 @@ class Synthesizer:
     self,
     source: Utterance,
     latents: np.ndarray,
-    prompt: np.ndarray,
+    voice: Voice,
     f0_hz: np.ndarray,
     *,
     steps: int,
@@ -242,7 +256,7 @@ class Synthesizer:
     Args:
       source: what was said, with its durations, pitch and voice.
       latents: [T, D] float32, normalised, of the recording.
-      prompt: [P, D] float32, normalised, of the voice to say it in.
+      voice: to say it in.
       f0_hz: [T] float32, its pitch.
       steps: of the solver in each direction.
 
@@ -259,7 +273,7 @@ class Synthesizer:
       jnp.asarray(_pad(latents, size))[None],
       steps=steps,
     )
-    target = dataclasses.replace(source, prompt=prompt, f0_hz=f0_hz)
+    target = dataclasses.replace(source, voice=voice, f0_hz=f0_hz)
     request = self._request([target])
     planned = self._plan(request, [target], Manner())
     options = dataclasses.replace(self.options, solver="heun", steps=steps)
@@ -277,7 +291,8 @@ class Synthesizer:
     """Pads a batch to shapes of a few fixed sizes."""
     size = _rounded(max(len(u.phonemes) for u in utterances), _PHONEME_BLOCK)
     phonemes = np.stack([_pad(u.phonemes, size) for u in utterances])
-    prompts = [u.prompt[: self._max_prompt_frames] for u in utterances]
+    voices = [u.voice for u in utterances]
+    prompts = [voice.latents[: self._max_prompt_frames] for voice in voices]
     padded = [_pad(prompt, self._max_prompt_frames) for prompt in prompts]
     return ns2_sampling.Request(
       phonemes=jnp.asarray(phonemes),
@@ -285,6 +300,7 @@ class Synthesizer:
       is_pause=jnp.asarray(symbols.is_pause(phonemes)),
       prompt=jnp.asarray(np.stack(padded)),
       prompt_frames=jnp.asarray([len(prompt) for prompt in prompts]),
+      prompt_f0_hz=jnp.asarray([voice.f0_hz for voice in voices]),
     )
 
   def _plan(

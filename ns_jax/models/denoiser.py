@@ -94,4 +94,4 @@ class Denoiser(nn.Module):
     heard = attention.MultiHeadAttention(
       self.num_heads, dtype=self.dtype, name="prompt_attention"
     )(queries, prompt.hidden, prompt.mask)
-    return Prompt(heard, jnp.ones(heard.shape[:2], bool))
+    return prompt._replace(hidden=heard, mask=jnp.ones(heard.shape[:2], bool))

@@ -53,6 +53,7 @@ class NaturalSpeech2(nn.Module):
   denoiser: denoiser.Denoiser
   schedule: Schedule
   prediction: str
+  relative_pitch: bool  # to the prompt's; False: as in the paper
 
   def __call__(
     self,
@@ -68,7 +69,10 @@ class NaturalSpeech2(nn.Module):
     whole = jnp.full((batch,), num_frames)
     hidden = self.encode_phonemes(phonemes, phonemes > 0, train=False)
     prompt = self.encode_prompt(
-      prompt_latents, jnp.full_like(whole, prompt_latents.shape[1]), train=False
+      prompt_latents,
+      jnp.full_like(whole, prompt_latents.shape[1]),
+      jnp.zeros((batch,)),
+      train=False,
     )
     self.predict_durations(hidden, phonemes > 0, prompt, train=False)
     frames = prosody.expand(hidden, durations, num_frames)
@@ -86,11 +90,14 @@ class NaturalSpeech2(nn.Module):
     return self.phoneme_encoder(phonemes, mask, train=train)
 
   def encode_prompt(
-    self, latents: Array, num_frames: Array, *, train: bool
+    self, latents: Array, num_frames: Array, f0_hz: Array, *, train: bool
   ) -> prompts.Prompt:
-    """Encodes latents [B, P, D], [B] frames of them real, 0 for no prompt."""
-    check_shapes(latents, "B P D", num_frames, "B")
-    return self.prompt_encoder(latents, num_frames, train=train)
+    """Encodes latents [B, P, D], [B] frames of them real, 0 for no prompt.
+
+    `f0_hz`, [B] float32, is its mean pitch, 0 where not known.
+    """
+    check_shapes(latents, "B P D", num_frames, "B", f0_hz, "B")
+    return self.prompt_encoder(latents, num_frames, f0_hz, train=train)
 
   def predict_durations(
     self, hidden: Array, mask: Array, prompt: prompts.Prompt, *, train: bool
@@ -103,7 +110,10 @@ class NaturalSpeech2(nn.Module):
   ) -> prosody.Pitch:
     """Maps expanded phonemes [B, T, E] to the pitch of each frame."""
     out = self.pitch_predictor(frames, mask, prompt, train=train)
-    return prosody.Pitch(out[..., 0], out[..., 1])
+    pitch = prosody.Pitch(out[..., 0], out[..., 1])
+    if not self.relative_pitch:
+      return pitch
+    return prosody.of_voice(pitch, prompt.f0_hz)
 
   def condition(self, frames: Array, f0_hz: Array, f0_phase: Array) -> Array:
     """Adds the pitch, [B, T] Hz and radians, to expanded phonemes [B, T, E]."""
@@ -190,6 +200,7 @@ def make_model(
     ),
     schedule=_make_schedule(model.schedule),
     prediction=model.prediction,
+    relative_pitch=model.relative_pitch,
   )
 
 

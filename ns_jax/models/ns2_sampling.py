@@ -28,6 +28,7 @@ class Request:
   is_pause: Array  # [B, N] bool, symbols that may last no frame
   prompt: Array  # [B, P, D] float32, normalised latents
   prompt_frames: Array  # [B] int32, 0: no voice in particular
+  prompt_f0_hz: Array  # [B] float32, mean pitch; 0 where not known
 
 
 @flax.struct.dataclass
@@ -231,6 +232,7 @@ def prompted_denoiser(
   nobody = call(
     jnp.zeros((batch, 1, model.denoiser.latent_dim)),
     jnp.zeros((batch,), jnp.int32),
+    jnp.zeros((batch,)),
     method="encode_prompt",
   )
   return guidance.classifier_free(
@@ -254,7 +256,8 @@ def _listen(
   call = functools.partial(model.apply, {"params": params}, train=False)
   hidden: Any = call(request.phonemes, mask, method="encode_phonemes")
   prompt: Any = call(
-    request.prompt, request.prompt_frames, method="encode_prompt"
+    *(request.prompt, request.prompt_frames, request.prompt_f0_hz),
+    method="encode_prompt",
   )
   return hidden, prompt, mask
 

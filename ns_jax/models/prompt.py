@@ -125,6 +125,7 @@ class Prompt(NamedTuple):
 
   hidden: Array  # [B, P, D]
   mask: Array  # [B, P] bool
+  f0_hz: Array  # [B] float32, its mean pitch; 0 where not known
 
 
 class PromptEncoder(nn.Module):
@@ -141,17 +142,15 @@ class PromptEncoder(nn.Module):
 
   @nn.compact
   def __call__(
-    self, latents: Array, num_frames: Array, *, train: bool
+    self, latents: Array, num_frames: Array, f0_hz: Array, *, train: bool
   ) -> Prompt:
     """Encodes; a prompt of no frames becomes a learned null token.
 
     Args:
       latents: [B, P, D] float32, normalised.
       num_frames: [B] int32, real frames; 0 asks for no voice in particular.
+      f0_hz: [B] float32, mean pitch, from `prosody.mean_f0`.
       train: whether to drop out.
-
-    Returns:
-      Hidden vectors [B, P, dim] and their mask.
     """
     size = latents.shape[1]
     mask = masks.length_mask(num_frames, size)
@@ -169,5 +168,8 @@ class PromptEncoder(nn.Module):
     null = self.param("null", nn.initializers.normal(1.0), (self.dim,))
     is_null = (num_frames == 0)[:, None]
     null = null.astype(hidden.dtype)[None, None, :]
-    hidden = jnp.where(is_null[..., None], null, hidden)
-    return Prompt(hidden, mask | (is_null & (jnp.arange(size) == 0)[None, :]))
+    return Prompt(
+      jnp.where(is_null[..., None], null, hidden),
+      mask | (is_null & (jnp.arange(size) == 0)[None, :]),
+      jnp.where(num_frames > 0, f0_hz, 0.0),
+    )

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ns_jax import masks
 from ns_jax.array_types import Array
 from ns_jax.models.prompt import Prompt
 from ns_jax.nn import attention, conv
@@ -21,7 +22,8 @@ MIN_F0_HZ, MAX_F0_HZ = 50.0, 1100.0
 MAX_DURATION_FRAMES = 400  # of one phoneme; nobody holds one longer
 # Where predictions start: a typical phoneme and a voice of middle pitch.
 DURATION_BIAS = (math.log(1.0 + 6.0),)
-PITCH_BIAS = (math.log(150.0), 0.0)
+MIDDLE_F0_HZ = 150.0
+PITCH_BIAS = (math.log(MIDDLE_F0_HZ), 0.0)
 
 
 class Pitch(NamedTuple):
@@ -185,6 +187,25 @@ def f0_of(pitch: Pitch, mask: Array) -> Array:
   voiced = (pitch.voiced_logit > 0.0) & mask
   log_f0 = jnp.clip(pitch.log_f0, math.log(MIN_F0_HZ), math.log(MAX_F0_HZ))
   return jnp.where(voiced, jnp.exp(log_f0), 0.0)
+
+
+def mean_f0(f0_hz: Array, mask: Array) -> Array:
+  """Geometric mean over voiced frames, [B, T] -> [B] float32; 0 if none is."""
+  voiced = mask & (f0_hz > 0.0)
+  log_f0 = jnp.log(jnp.where(voiced, f0_hz, 1.0))
+  mean = jax.vmap(masks.masked_mean)(log_f0, voiced)
+  return jnp.where(voiced.any(axis=1), jnp.exp(mean), 0.0)
+
+
+def of_voice(pitch: Pitch, f0_hz: Array) -> Pitch:
+  """Pitch predicted for a voice at MIDDLE_F0_HZ, as one at f0_hz [B] has it.
+
+  How a melody moves has little to do with how high a voice is, and few voices
+  are enough to learn the one without the other.
+  """
+  known = f0_hz > 0.0
+  ratio = jnp.where(known, f0_hz, MIDDLE_F0_HZ) / MIDDLE_F0_HZ
+  return pitch._replace(log_f0=pitch.log_f0 + jnp.log(ratio)[:, None])
 
 
 def expand(hidden: Array, durations: Array, num_frames: int) -> Array:

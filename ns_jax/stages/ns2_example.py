@@ -47,6 +47,7 @@ class Example:
   pitch_mask: Array  # [B, T] bool, frames outside the prompt
   prompt: Array  # [B, P, D] float32, normalised latents
   prompt_frames: Array  # [B] int32
+  prompt_f0_hz: Array  # [B] float32, mean pitch; 0 where none is voiced
   rest: prompts.Rest  # [B, R], frames to be produced
   latents: Array  # [B, R, D] float32, what they should be
   codes: Array  # [B, R, Q] int32
@@ -96,6 +97,7 @@ def cut(
   )
   phoneme_mask = masks.length_mask(batch["num_phonemes"], durations.shape[1])
   frame_mask = masks.length_mask(batch["num_frames"], size)
+  in_prompt = prompts.frames_inside(section, size)
   return Example(
     phonemes=batch["phonemes"],
     phoneme_mask=phoneme_mask,
@@ -104,9 +106,10 @@ def cut(
     f0_phase=batch["f0_phase"],
     frame_mask=frame_mask,
     duration_mask=phoneme_mask & ~prompts.phonemes_inside(section, durations),
-    pitch_mask=frame_mask & ~prompts.frames_inside(section, size),
+    pitch_mask=frame_mask & ~in_prompt,
     prompt=prompts.take(latents, prompts.cut_index(section, max_frames)),
     prompt_frames=section.length,
+    prompt_f0_hz=prosody.mean_f0(batch["f0"], in_prompt),
     rest=rest,
     latents=prompts.take(latents, rest.index),
     codes=prompts.take(batch["codes"], rest.index),
@@ -126,7 +129,7 @@ def condition(
     example.phonemes, example.phoneme_mask, train=train
   )
   prompt = model.encode_prompt(
-    example.prompt, example.prompt_frames, train=train
+    example.prompt, example.prompt_frames, example.prompt_f0_hz, train=train
   )
   frames = prosody.expand(hidden, example.durations, example.f0_hz.shape[1])
   cond = model.condition(frames, example.f0_hz, example.f0_phase)

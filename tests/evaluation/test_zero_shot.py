@@ -90,7 +90,7 @@ class FakeSynthesizer:
     if len(utterance.phonemes) == len(PHONEMES):
       durations = DURATIONS + 2
     samples = SPEC.num_samples(durations.sum())
-    wav = np.full(samples, utterance.prompt.mean())
+    wav = np.full(samples, utterance.voice.mean())
     return [Speech(wav, durations, np.zeros(durations.sum()))]
 
 

@@ -90,6 +90,7 @@ def _speak(model, params, batch, voices, key):
     is_pause=jnp.zeros((B, N), bool),
     prompt=ns2_stage.normalise(_frozen(), jnp.asarray(z)),
     prompt_frames=jnp.full((B,), P),
+    prompt_f0_hz=jnp.zeros(B),
   )
   planned = ns2_sampling.Prosody(
     jnp.asarray(batch["durations"]), jnp.asarray(batch["f0"])

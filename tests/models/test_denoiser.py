@@ -37,6 +37,7 @@ def _inputs():
     prompt=Prompt(
       jax.random.normal(keys[2], (B, 6, 7)),
       jnp.arange(6)[None, :] < jnp.array([6, 4])[:, None],
+      jnp.zeros(B),
     ),
     mask=jnp.arange(T)[None, :] < jnp.array([T, 7])[:, None],
   )

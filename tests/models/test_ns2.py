@@ -61,6 +61,7 @@ def _request(**changes):
     is_pause=jnp.zeros((B, N), bool).at[:, 1].set(True),
     prompt=jax.random.normal(jax.random.key(2), (B, P, D)),
     prompt_frames=jnp.array([7, 5]),
+    prompt_f0_hz=jnp.array([100.0, 0.0]),
   )
   return request.replace(**changes)
 
@@ -111,6 +112,34 @@ def test_timing_and_pitch_are_predicted():
   voiced = f0_hz[f0_hz > 0]
   assert ((voiced >= 49.9) & (voiced <= 1101.0)).all()
   assert (f0_hz[~MASK] == 0).all()
+
+
+def test_pitch_is_relative_to_the_prompts():
+  request = _request()
+
+  def log_f0(**changes):
+    f0_hz = ns2_sampling.predict_f0(
+      _model(),
+      _params(),
+      request.replace(**changes),
+      _planned().durations,
+      num_frames=T,
+    )
+    return np.log(np.maximum(np.asarray(f0_hz)[MASK], 1.0))
+
+  # A voice of which nothing is known is one at 150 Hz.
+  unknown = log_f0(prompt_f0_hz=jnp.zeros(B))
+  inside = (unknown > np.log(80.0)) & (unknown < np.log(500.0))  # never clipped
+  assert inside.any()
+  for f0_hz in (100.0, 150.0, 300.0):
+    shift = log_f0(prompt_f0_hz=jnp.full(B, f0_hz)) - unknown
+    np.testing.assert_allclose(shift[inside], np.log(f0_hz / 150.0), atol=1e-5)
+  # So is nobody's: what is said of its pitch is not heard.
+  null = jnp.zeros(B, jnp.int32)
+  np.testing.assert_array_equal(
+    log_f0(prompt_frames=null, prompt_f0_hz=jnp.full(B, 300.0)),
+    log_f0(prompt_frames=null, prompt_f0_hz=jnp.zeros(B)),
+  )
 
 
 def test_speech_depends_on_seed_prompt_text_and_pitch():

@@ -31,9 +31,16 @@ def _inputs():
   keys = jax.random.split(jax.random.key(0))
   x = jax.random.normal(keys[0], (2, 6, 8))
   hidden = jax.random.normal(keys[1], (2, 5, 8))
-  prompt = Prompt(hidden, jnp.arange(5)[None, :] < jnp.array([5, 3])[:, None])
+  mask = jnp.arange(5)[None, :] < jnp.array([5, 3])[:, None]
+  prompt = Prompt(hidden, mask, jnp.zeros(2))
   init = jax.jit(functools.partial(PREDICTOR.init, train=False))
   return init(jax.random.key(1), x, MASK, prompt), x, prompt
+
+
+def test_mean_f0_is_geometric_and_of_voiced_frames():
+  f0_hz = jnp.array([[100.0, 0.0, 400.0, 900.0], [0.0, 0.0, 80.0, 80.0]])
+  mask = jnp.array([[True, True, True, False], [True, True, False, False]])
+  np.testing.assert_allclose(prosody.mean_f0(f0_hz, mask), [200.0, 0.0], 1e-6)
 
 
 def test_expansion_is_numpys_repeat():

@@ -76,6 +76,7 @@ def test_in_four_evaluations_it_comes_nearer_to_what_the_teacher_says():
     is_pause=jnp.zeros(batch["phonemes"].shape, bool),
     prompt=jax.random.normal(jax.random.key(7), (teaching.B, 20, dim)),
     prompt_frames=jnp.full((teaching.B,), 20),
+    prompt_f0_hz=jnp.zeros(teaching.B),
   )
   planned = ns2_sampling.Prosody(
     jnp.asarray(batch["durations"]), jnp.asarray(batch["f0"])
