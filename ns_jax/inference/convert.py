@@ -37,6 +37,7 @@ class Heard:
   phonemes: np.ndarray  # [N] int32 ids, with the pauses that were made
   durations: np.ndarray  # [N] int32 frames, sum ceil(S / hop)
   f0_hz: np.ndarray  # [T] float32, 0 where unvoiced
+  f0_phase: np.ndarray  # [T] float32, radians
 
 
 def listen(
@@ -73,11 +74,13 @@ def listen(
   offered = pauses.offer(reading.phonemes, reading.word_starts)
   (durations,) = aligner.align([offered.phonemes], [wav])
   settled = pauses.settle(offered, durations)
+  f0_hz = pitch.f0(wav, spec, "harvest", ceil_hz)
   return Heard(
     wav=wav,
     phonemes=settled["phonemes"],
     durations=settled["durations"],
-    f0_hz=pitch.f0(wav, spec, "harvest", ceil_hz),
+    f0_hz=f0_hz,
+    f0_phase=pitch.f0_phase(wav, f0_hz, spec),
   )
 
 
@@ -193,6 +196,7 @@ def _retell(
       prompts[0],
       source.durations[phonemes],
       source.f0_hz[frames],
+      source.f0_phase[frames],
     )
     told.append(
       synthesizer.retell(

@@ -52,6 +52,7 @@ class Utterance:
   voice: Voice  # from `Synthesizer.encode_prompt`
   durations: np.ndarray | None = None  # [N] int32 frames; None: predict
   f0_hz: np.ndarray | None = None  # [T] float32, 0 unvoiced; None: predict
+  f0_phase: np.ndarray | None = None  # [T] float32, rad; None: as f0_hz turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,6 @@ class Synthesizer:
     self._frozen = weights.frozen
     self._max_prompt_frames = ns2_stage.max_prompt_frames(config)
     self._model = model = ns2_stage.make_model(config)
-    rate_hz = self.spec.frame_rate_hz
     self._predict_durations = jax.jit(
       functools.partial(ns2_sampling.predict_durations, model)
     )
@@ -122,13 +122,11 @@ class Synthesizer:
       static_argnames="num_frames",
     )
     self._generate = jax.jit(
-      functools.partial(ns2_sampling.generate, model, frame_rate_hz=rate_hz),
+      functools.partial(ns2_sampling.generate, model),
       static_argnames="options",
     )
     self._carry = jax.jit(
-      functools.partial(
-        ns2_sampling.carry_to_noise, model, frame_rate_hz=rate_hz
-      ),
+      functools.partial(ns2_sampling.carry_to_noise, model),
       static_argnames="steps",
     )
 
@@ -254,7 +252,7 @@ class Synthesizer:
     from there back again, hearing the other.
 
     Args:
-      source: what was said, with its durations, pitch and voice.
+      source: what was said, with its durations, pitch, phase and voice.
       latents: [T, D] float32, normalised, of the recording.
       voice: to say it in.
       f0_hz: [T] float32, its pitch.
@@ -273,7 +271,11 @@ class Synthesizer:
       jnp.asarray(_pad(latents, size))[None],
       steps=steps,
     )
-    target = dataclasses.replace(source, voice=voice, f0_hz=f0_hz)
+    # Where the pitch is kept, so is every turn of the recording's phase.
+    ahead = self._advance(f0_hz - source.f0_hz)
+    target = dataclasses.replace(
+      source, voice=voice, f0_hz=f0_hz, f0_phase=source.f0_phase + ahead
+    )
     request = self._request([target])
     planned = self._plan(request, [target], Manner())
     options = dataclasses.replace(self.options, solver="heun", steps=steps)
@@ -337,7 +339,17 @@ class Synthesizer:
     for row, utterance in zip(f0_hz, utterances, strict=True):
       if utterance.f0_hz is not None:
         row[:] = _pad(utterance.f0_hz[:num_frames], num_frames)
-    return ns2_sampling.Prosody(jnp.asarray(durations), jnp.asarray(f0_hz))
+    f0_phase = np.array(self._advance(f0_hz))
+    for row, utterance in zip(f0_phase, utterances, strict=True):
+      if utterance.f0_phase is not None:
+        row[:] = _pad(utterance.f0_phase[:num_frames], num_frames)
+    return ns2_sampling.Prosody(*map(jnp.asarray, (durations, f0_hz, f0_phase)))
+
+  def _advance(self, f0_hz: np.ndarray) -> np.ndarray:
+    """Phase of a pitch [..., T] that starts at a crest, radians."""
+    rows = jnp.asarray(np.atleast_2d(f0_hz))
+    phase = prosody.advance_phase(rows, self.spec.frame_rate_hz)
+    return np.asarray(phase).reshape(f0_hz.shape)
 
   def _decode(
     self,

@@ -37,6 +37,7 @@ class Prosody:
 
   durations: Array  # [B, N] int32, frames
   f0_hz: Array  # [B, T] float32, 0 where unvoiced
+  f0_phase: Array  # [B, T] float32, radians
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,6 @@ def generate(
   key: Array,
   start: Array | None = None,
   *,
-  frame_rate_hz: float,
   options: SampleOptions,
 ) -> Array:
   """Speaks (NaturalSpeech 2, Sec. 3.2 to 3.4).
@@ -119,14 +119,13 @@ def generate(
       end.
     key: typed key, of the diffusion's noise.
     start: [B, T, D] where the diffusion starts; None: noise.
-    frame_rate_hz: of the latents.
     options: of the solver.
 
   Returns:
     [B, T, D] float32, normalised latents, 0 after the end.
   """
   denoise_fn, mask = _denoiser(
-    model, params, request, planned, frame_rate_hz, options.guidance
+    model, params, request, planned, options.guidance
   )
   shape = (*mask.shape, request.prompt.shape[-1])
   latents = sample_latents(
@@ -142,7 +141,6 @@ def carry_to_noise(
   planned: Prosody,
   latents: Array,
   *,
-  frame_rate_hz: float,
   steps: int,
 ) -> Array:
   """Where the diffusion would have to start to say this (Sec. 5).
@@ -156,14 +154,13 @@ def carry_to_noise(
     request: what is said, with a prompt of the voice that says it.
     planned: its timing and pitch.
     latents: [B, T, D] float32, normalised.
-    frame_rate_hz: of the latents.
     steps: of the solver, two evaluations each.
 
   Returns:
     [B, T, D] float32.
   """
   denoise_fn, _ = _denoiser(
-    model, params, request, planned, frame_rate_hz, guidance_weight=0.0
+    model, params, request, planned, guidance_weight=0.0
   )
   solver, schedule = samplers.SOLVERS["heun"], model.schedule
   times = solver.make_times(schedule, steps, samplers.T_END, schedule.start)
@@ -182,7 +179,6 @@ def _denoiser(
   params: Params,
   request: Request,
   planned: Prosody,
-  frame_rate_hz: float,
   guidance_weight: float,
 ) -> tuple[samplers.DenoiseFn, Array]:
   """The denoiser of a request, and the mask [B, T] of its frames."""
@@ -190,9 +186,7 @@ def _denoiser(
   hidden, prompt, _ = _listen(model, params, request)
   num_frames = planned.f0_hz.shape[1]
   frames, mask = _expand(hidden, planned.durations, num_frames)
-  f0_phase = prosody.advance_phase(planned.f0_hz, frame_rate_hz)
-  cond: Any = call(frames, planned.f0_hz, f0_phase, method="condition")
-
+  cond: Any = call(frames, planned.f0_hz, planned.f0_phase, method="condition")
   denoise_fn = prompted_denoiser(
     model, params, cond, prompt, mask, guidance_weight
   )

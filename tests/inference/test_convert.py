@@ -39,6 +39,7 @@ def test_conversion_keeps_timing_and_moves_the_pitch(heard):
   speech = convert.convert(synthesizer, heard, high, steps=2)
   np.testing.assert_array_equal(speech.durations, heard.durations)
   voiced = heard.f0_hz > 0
+  assert np.abs(heard.f0_phase[voiced]).max() > 1.0
   ratio = speech.f0_hz[voiced] / heard.f0_hz[voiced]
   np.testing.assert_allclose(ratio, 1.5, rtol=0.02)
   assert len(speech.wav) == len(heard.wav)
@@ -70,12 +71,13 @@ def test_noise_is_heard_in_pauses(spec):
   wav = noise.copy()
   wav[200 * 20 : 200 * 40] += 0.3
   ids = symbols.to_ids(["_", "ˈoʊ", "."])
-  heard = convert.Heard(wav, ids, np.full(3, 20), np.zeros(60, np.float32))
+  unvoiced = np.zeros(60, np.float32)
+  heard = convert.Heard(wav, ids, np.full(3, 20), unvoiced, unvoiced)
   alone = convert.noise_in_pauses(heard, spec)
   np.testing.assert_array_equal(
     alone, np.concatenate([noise[400:3600], noise[8400:11600]])
   )
-  speech = convert.Heard(wav, ids[1:2], np.full(1, 60), heard.f0_hz)
+  speech = convert.Heard(wav, ids[1:2], np.full(1, 60), unvoiced, unvoiced)
   with pytest.raises(UserError, match="no pause long enough"):
     convert.noise_in_pauses(speech, spec)
 

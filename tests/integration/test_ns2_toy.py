@@ -93,12 +93,10 @@ def _speak(model, params, batch, voices, key):
     prompt_f0_hz=jnp.zeros(B),
   )
   planned = ns2_sampling.Prosody(
-    jnp.asarray(batch["durations"]), jnp.asarray(batch["f0"])
+    *(jnp.asarray(batch[name]) for name in ("durations", "f0", "f0_phase"))
   )
   options = ns2_sampling.SampleOptions("euler", 100, 1.0, 0.0)
-  speak = functools.partial(
-    ns2_sampling.generate, model, frame_rate_hz=80.0, options=options
-  )
+  speak = functools.partial(ns2_sampling.generate, model, options=options)
   latents = jax.jit(speak)(params, request, planned, key)
   return np.asarray(ns2_stage.denormalise(_frozen(), latents))
 

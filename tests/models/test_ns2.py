@@ -70,6 +70,7 @@ def _planned(**changes):
   planned = ns2_sampling.Prosody(
     durations=jnp.array([[2, 0, 3, 4, 1, 6], [5, 0, 4, 2, 0, 0]]),
     f0_hz=jnp.full((B, T), 120.0),
+    f0_phase=jnp.tile(jnp.arange(T) * 1.5 % 6.28, (B, 1)),
   )
   return planned.replace(**changes)
 
@@ -80,9 +81,7 @@ MASK = np.arange(T)[None, :] < np.array([16, 11])[:, None]
 @functools.cache
 def _generator(options):
   return jax.jit(
-    functools.partial(
-      ns2_sampling.generate, _model(), frame_rate_hz=80.0, options=options
-    )
+    functools.partial(ns2_sampling.generate, _model(), options=options)
   )
 
 
@@ -179,9 +178,7 @@ def test_latents_carried_to_noise_come_back():
   """With the same voice; another voice makes other latents of the noise."""
   request, steps = _request(), 50
   latents = jax.random.normal(jax.random.key(5), (B, T, D)) * MASK[..., None]
-  carry = functools.partial(
-    ns2_sampling.carry_to_noise, _model(), frame_rate_hz=80.0, steps=steps
-  )
+  carry = functools.partial(ns2_sampling.carry_to_noise, _model(), steps=steps)
   start = jax.jit(carry)(_params(), request, _planned(), latents)
   options = ns2_sampling.SampleOptions("heun", steps, 1.0, 0.0)
   back = _generate(request, options=options, start=start)

@@ -79,15 +79,13 @@ def test_in_four_evaluations_it_comes_nearer_to_what_the_teacher_says():
     prompt_f0_hz=jnp.zeros(teaching.B),
   )
   planned = ns2_sampling.Prosody(
-    jnp.asarray(batch["durations"]), jnp.asarray(batch["f0"])
+    *(jnp.asarray(batch[name]) for name in ("durations", "f0", "f0_phase"))
   )
   model = ns2_stage.make_model(_config())
 
   def say(params, solver, steps):
     options = ns2_sampling.SampleOptions(solver, steps, 1.0, 0.0)
-    speak = functools.partial(
-      ns2_sampling.generate, model, frame_rate_hz=80.0, options=options
-    )
+    speak = functools.partial(ns2_sampling.generate, model, options=options)
     key = jax.random.key(3)
     return np.asarray(jax.jit(speak)(params, request, planned, key))
 
