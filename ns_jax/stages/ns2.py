@@ -277,7 +277,7 @@ class Training:
     )
     # Per channel, like the errors, so that lambda weighs like with like.
     code_ce = code_ce / x0_hat.shape[-1]
-    duration = prosody_losses.duration_l1(
+    duration = prosody_losses.duration_deviance(
       predictions.log_durations, example.durations
     )
     log_f0 = prosody_losses.log_f0_l1(pitch.log_f0, example.f0_hz)
