@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained aligner: speech and its phonemes to durations."""
 
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -39,8 +40,10 @@ class SpeechAligner:
     self._spec = AudioSpec(**config.audio)
     self._params = params
     module = aligner_stage.make_aligner(config)
+    self._min_frames: int = config.path.min_frames
     self._search = jax.jit(
-      lambda params, *batch: _search(module, self._spec, params, *batch)
+      functools.partial(_search, module, self._spec),
+      static_argnames="min_frames",
     )
 
   @classmethod
@@ -51,6 +54,10 @@ class SpeechAligner:
       raise UserError(
         f"{path}: a model of the stage {weights.config.get('stage')} cannot "
         "align; give a bundle or workdir of an aligner"
+      )
+    if "path" not in weights.config:
+      raise UserError(
+        f"{path}: this aligner is of an older version; train it again"
       )
     return cls(weights.config, weights.params["gen"])
 
@@ -86,9 +93,15 @@ class SpeechAligner:
     for row in range(len(waves)):
       ids[row, : num_phonemes[row]] = phonemes[row]
       wav[row, : len(waves[row])] = waves[row]
-    durations = np.asarray(
-      self._search(self._params, ids, num_phonemes, wav, num_frames)
+    num_phones = np.sum(~symbols.is_pause(ids) & (ids != 0), axis=1)
+    fits = self._min_frames * num_phones <= num_frames
+    search = functools.partial(
+      self._search, self._params, ids, num_phonemes, wav, num_frames
     )
+    durations = np.asarray(search(min_frames=self._min_frames))
+    if not fits.all():  # somebody speaks as fast as nobody does
+      hasty = np.asarray(search(min_frames=1))
+      durations = np.where(fits[:, None], durations, hasty)
     return [durations[row, :n] for row, n in enumerate(num_phonemes)]
 
 
@@ -100,6 +113,8 @@ def _search(
   num_phonemes: Array,
   wav: Array,
   num_frames: Array,
+  *,
+  min_frames: int,
 ) -> Array:
   log_mel = mel.log_mel(wav, spec)
   frame_mask = masks.length_mask(num_frames, log_mel.shape[1])
@@ -111,4 +126,5 @@ def _search(
     num_frames,
     num_phonemes,
     is_pause,
+    min_frames,
   )

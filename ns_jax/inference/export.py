@@ -46,7 +46,7 @@ def _codec(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _aligner(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
-  return {"model": weights.config.model}, {}
+  return {name: weights.config[name] for name in ("model", "path")}, {}
 
 
 def _ns2(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:

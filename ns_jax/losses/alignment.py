@@ -8,7 +8,11 @@ from ns_jax.nn import monotonic
 
 
 def forward_sum(
-  log_probs: Array, num_frames: Array, num_phonemes: Array, is_pause: Array
+  log_probs: Array,
+  num_frames: Array,
+  num_phonemes: Array,
+  is_pause: Array,
+  min_frames: int = 1,
 ) -> Array:
   """Minus the log-probability of all monotone paths, per frame.
 
@@ -17,11 +21,14 @@ def forward_sum(
     num_frames: [B] int32.
     num_phonemes: [B] int32.
     is_pause: [B, N] bool, symbols that may last no frame.
+    min_frames: that others last at least.
 
   Returns:
     [B] float32; 0 where no path exists, because frames are too few.
   """
-  total = monotonic.log_sum(log_probs, num_frames, num_phonemes, is_pause)
+  total = monotonic.log_sum(
+    log_probs, num_frames, num_phonemes, is_pause, min_frames
+  )
   is_possible = total > -1e29
   return jnp.where(is_possible, -total / num_frames, 0.0)
 

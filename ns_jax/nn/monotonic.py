@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Monotone paths through a [frames, symbols] lattice: their sum and the best.
 
-A path gives every frame one symbol, in order, and every symbol at least one
-frame, except optional ones (pauses), which it may leave out; two optional
-symbols never stand side by side. "One TTS Alignment", arXiv 2108.10447.
+A path gives every frame one symbol, in order, and every symbol some least
+number of frames, except optional ones (pauses), which it may leave out; two
+optional ones never stand side by side. "One TTS Alignment", arXiv 2108.10447.
+
+Inside, a symbol that lasts K frames or more is a chain of K states that sound
+alike; only in the last of them may a path stay, so there is one way to go
+through the chain in a given time.
 """
 
 from collections.abc import Callable
@@ -17,7 +21,11 @@ _NEVER = -1e30  # finite, so that gradients of impossible paths are 0, not NaN
 
 
 def log_sum(
-  log_probs: Array, num_frames: Array, num_symbols: Array, optional: Array
+  log_probs: Array,
+  num_frames: Array,
+  num_symbols: Array,
+  optional: Array,
+  min_frames: int = 1,
 ) -> Array:
   """Logarithm of the summed probability of all paths.
 
@@ -26,17 +34,22 @@ def log_sum(
     num_frames: [B] int32, at least 1.
     num_symbols: [B] int32, at least 1.
     optional: [B, N] bool, symbols a path may leave out.
+    min_frames: K, frames of each other symbol at least.
 
   Returns:
-    [B] float32; below -1e29 where there are more symbols than frames.
+    [B] float32; below -1e29 where there are too few frames.
   """
   check_shapes(log_probs, "B T N", num_frames, "B", optional, "B N")
-  scores = _scores(log_probs, num_frames, optional, jnp.logaddexp)[-1]
-  return jnp.logaddexp(*_ends(scores, num_symbols, optional))
+  scores = _scores(log_probs, num_frames, optional, min_frames, jnp.logaddexp)
+  return jnp.logaddexp(*_ends(scores[-1], num_symbols, optional, min_frames))
 
 
 def best_durations(
-  log_probs: Array, num_frames: Array, num_symbols: Array, optional: Array
+  log_probs: Array,
+  num_frames: Array,
+  num_symbols: Array,
+  optional: Array,
+  min_frames: int = 1,
 ) -> Array:
   """Frames of each symbol on the most probable path (Viterbi).
 
@@ -45,26 +58,31 @@ def best_durations(
     num_frames: [B] int32, at least 1.
     num_symbols: [B] int32, at least 1.
     optional: [B, N] bool, symbols a path may leave out.
+    min_frames: K, frames of each other symbol at least; of those, too, if they
+      are not left out.
 
   Returns:
-    [B, N] int32, which sum to num_frames; 0 in the padding.
+    [B, N] int32, which sum to num_frames; 0 in the padding. Meaningless where
+    there are too few frames.
   """
   check_shapes(log_probs, "B T N", num_frames, "B", optional, "B N")
   size = log_probs.shape[-1]
-  scores = _scores(log_probs, num_frames, optional, jnp.maximum)
-  at_last, before_last = _ends(scores[-1], num_symbols, optional)
-  end = num_symbols - 1 - (before_last > at_last)
+  scores = _scores(log_probs, num_frames, optional, min_frames, jnp.maximum)
+  at_last, before_last = _ends(scores[-1], num_symbols, optional, min_frames)
+  end = (num_symbols - (before_last > at_last)) * min_frames - 1
+  distances = jnp.array([0, 1, min_frames + 1])  # of `_arrivals`
 
   def step_back(
-    symbol: Array, inputs: tuple[Array, Array]
+    state: Array, inputs: tuple[Array, Array]
   ) -> tuple[Array, Array]:
-    t, before = inputs  # scores of frame t - 1, [B, N]
-    rows = jnp.arange(symbol.shape[0])
-    reach = _arrivals(before, optional)  # [3, B, N]: from itself, 1, 2 before
-    moves = jnp.argmax(reach[:, rows, symbol], axis=0)
+    t, before = inputs  # scores of frame t - 1, [B, N K]
+    rows = jnp.arange(state.shape[0])
+    reach = _arrivals(before, optional, min_frames)[:, rows, state]
+    moves = distances[jnp.argmax(reach, axis=0)]
     inside = t < num_frames
+    symbol = state // min_frames
     emitted = jax.nn.one_hot(symbol, size, dtype=jnp.int32) * inside[:, None]
-    return jnp.where(inside & (t > 0), symbol - moves, symbol), emitted
+    return jnp.where(inside & (t > 0), state - moves, state), emitted
 
   times = jnp.arange(log_probs.shape[1])
   before = jnp.concatenate([scores[:1], scores[:-1]])
@@ -76,21 +94,26 @@ def _scores(
   log_probs: Array,
   num_frames: Array,
   optional: Array,
+  min_frames: int,
   join: Callable[[Array, Array], Array],
 ) -> Array:
-  """Score of being at each symbol at each frame, [T, B, N].
+  """Score of being in each state at each frame, [T, B, N K].
 
   After an utterance's last frame its scores stay as they are.
   """
-  size = log_probs.shape[-1]
-  is_first = jnp.arange(size)[None, :] == 0
-  after_pause = (jnp.arange(size)[None, :] == 1) & optional[:, :1]
-  start = jnp.where(is_first | after_pause, log_probs[:, 0], _NEVER)
+
+  def emitted(frame: Array) -> Array:
+    return jnp.repeat(frame, min_frames, axis=-1)
+
+  states = jnp.arange(log_probs.shape[-1] * min_frames)[None, :]
+  after_pause = (states == min_frames) & optional[:, :1]
+  may_start = (states == 0) | after_pause
+  start = jnp.where(may_start, emitted(log_probs[:, 0]), _NEVER)
 
   def step(scores: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
     t, emission = inputs
-    stay, move, skip = _arrivals(scores, optional)
-    new = jnp.maximum(join(join(stay, move), skip) + emission, _NEVER)
+    stay, move, skip = _arrivals(scores, optional, min_frames)
+    new = jnp.maximum(join(join(stay, move), skip) + emitted(emission), _NEVER)
     scores = jnp.where((t < num_frames)[:, None], new, scores)
     return scores, scores
 
@@ -100,24 +123,37 @@ def _scores(
   return jnp.concatenate([start[None], scores])
 
 
-def _arrivals(scores: Array, optional: Array) -> Array:
-  """Scores of coming from the same symbol, the one before, or over a pause."""
+def _arrivals(scores: Array, optional: Array, min_frames: int) -> Array:
+  """Scores of coming from the same state, the one before, or over a pause.
+
+  [3, B, N K] of [B, N K].
+  """
 
   def shifted(values: Array, by: int) -> Array:
     return jnp.pad(values, ((0, 0), (by, 0)), constant_values=_NEVER)[:, :-by]
 
-  may_skip = jnp.pad(optional, ((0, 0), (1, 0)))[:, :-1]
-  skip = jnp.where(may_skip, shifted(scores, 2), _NEVER)
-  return jnp.stack([scores, shifted(scores, 1), skip])
+  place = (jnp.arange(scores.shape[1]) % min_frames)[None, :]  # in its chain
+  may_skip = jnp.repeat(
+    jnp.pad(optional, ((0, 0), (1, 0)))[:, :-1], min_frames, axis=1
+  )
+  stay = jnp.where(place == min_frames - 1, scores, _NEVER)
+  skip = jnp.where(
+    may_skip & (place == 0), shifted(scores, min_frames + 1), _NEVER
+  )
+  return jnp.stack([stay, shifted(scores, 1), skip])
 
 
 def _ends(
-  scores: Array, num_symbols: Array, optional: Array
+  scores: Array, num_symbols: Array, optional: Array, min_frames: int
 ) -> tuple[Array, Array]:
   """Scores [B] of ending on the last symbol, and before it if it is a pause."""
   last = num_symbols[:, None] - 1
-  at_last = jnp.take_along_axis(scores, last, axis=1)[:, 0]
-  before = jnp.take_along_axis(scores, jnp.maximum(last - 1, 0), axis=1)[:, 0]
+
+  def at_end_of(symbol: Array) -> Array:
+    state = jnp.maximum((symbol + 1) * min_frames - 1, 0)
+    return jnp.take_along_axis(scores, state, axis=1)[:, 0]
+
+  at_last, before = at_end_of(last), at_end_of(last - 1)
   may_end_before = jnp.take_along_axis(optional, last, axis=1)[:, 0]
   may_end_before &= num_symbols > 1
   return at_last, jnp.where(may_end_before, before, _NEVER)

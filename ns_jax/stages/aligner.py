@@ -40,6 +40,7 @@ def build(config: ConfigDict) -> Stage:
     model=make_aligner(config),
     weights=dict(config.loss),
     binarise_from=config.objective.binarise_from,
+    min_frames=config.path.min_frames,
   )
   return Stage(
     name="aligner",
@@ -61,6 +62,7 @@ class _Training:
   model: aligner.Aligner
   weights: Mapping[str, float]
   binarise_from: int  # first step of the binarisation loss
+  min_frames: int  # of a phoneme
 
   def init(
     self, key: Array, batch: Batch, frozen: Mapping[str, Any]
@@ -142,10 +144,12 @@ class _Training:
     lengths = batch["num_frames"], batch["num_phonemes"]
     is_pause = jnp.isin(phonemes, jnp.array(symbols.PAUSE_IDS))
     durations = monotonic.best_durations(
-      jax.lax.stop_gradient(log_probs), *lengths, is_pause
+      jax.lax.stop_gradient(log_probs), *lengths, is_pause, self.min_frames
     )
     near = aligner.with_diagonal_prior(log_probs, batch["num_frames"], told)
-    forward_sum = alignment.forward_sum(near, *lengths, is_pause)
+    forward_sum = alignment.forward_sum(
+      near, *lengths, is_pause, self.min_frames
+    )
     terms = {
       "forward_sum": (forward_sum, jnp.ones_like(forward_sum, bool)),
       "binarisation": (

@@ -13,7 +13,7 @@ from ns_jax.nn import monotonic
 T, N = 9, 6
 
 
-def paths(num_frames, num_symbols, optional):
+def paths(num_frames, num_symbols, optional, min_frames):
   """Every path, as the symbol of each frame."""
   symbols = range(num_symbols)
   for size in range(1, num_symbols + 1):
@@ -24,9 +24,11 @@ def paths(num_frames, num_symbols, optional):
       for cuts in itertools.combinations(range(1, num_frames), size - 1):
         bounds = [0, *cuts, num_frames]
         lengths = np.diff(bounds)
-        yield np.repeat(kept, lengths)
+        if (lengths >= min_frames).all():
+          yield np.repeat(kept, lengths)
 
 
+# (frames, symbols, optional ones)
 CASES = [
   (1, 1, []),
   (5, 1, []),
@@ -54,39 +56,44 @@ def lattice():
   return jnp.asarray(log_probs, jnp.float32), frames, symbols, optional
 
 
-def scores_of_paths(lattice):
+@pytest.fixture(params=[1, 2, 3])
+def min_frames(request):
+  return request.param
+
+
+def scores_of_paths(lattice, min_frames):
+  """(row, paths, their scores) of each row that has a path."""
   log_probs, frames, symbols, optional = (np.asarray(x) for x in lattice)
   for row in range(len(CASES)):
-    every = list(paths(frames[row], symbols[row], optional[row]))
-    yield (
-      every,
-      np.array(
-        [
-          log_probs[row, np.arange(len(p)), p].sum(dtype=np.float64)
-          for p in every
-        ]
-      ),
-    )
+    every = list(paths(frames[row], symbols[row], optional[row], min_frames))
+    if every:
+      each = [log_probs[row, np.arange(len(p)), p] for p in every]
+      yield row, every, np.array([x.sum(dtype=np.float64) for x in each])
 
 
-def test_sum_is_that_of_every_path(lattice):
-  got = jax.jit(monotonic.log_sum)(*lattice)
-  want = [np.logaddexp.reduce(scores) for _, scores in scores_of_paths(lattice)]
+def test_sum_is_that_of_every_path(lattice, min_frames):
+  got = jax.jit(monotonic.log_sum, static_argnums=4)(*lattice, min_frames)
+  want = np.full(len(CASES), -1e30)
+  for row, _, scores in scores_of_paths(lattice, min_frames):
+    want[row] = np.logaddexp.reduce(scores)
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
-def test_best_is_the_best_of_every_path(lattice):
-  got = np.asarray(jax.jit(monotonic.best_durations)(*lattice))
-  for row, (every, scores) in enumerate(scores_of_paths(lattice)):
-    best = every[int(np.argmax(scores))]
-    np.testing.assert_array_equal(got[row], np.bincount(best, minlength=N))
+def test_best_is_the_best_of_every_path(lattice, min_frames):
+  best = jax.jit(monotonic.best_durations, static_argnums=4)
+  got = np.asarray(best(*lattice, min_frames))
+  for row, every, scores in scores_of_paths(lattice, min_frames):
+    path = every[int(np.argmax(scores))]
+    np.testing.assert_array_equal(got[row], np.bincount(path, minlength=N))
 
 
-def test_gradient_is_the_posterior_of_each_symbol(lattice):
+def test_gradient_is_the_posterior_of_each_symbol(lattice, min_frames):
   log_probs, *rest = lattice
-  got = jax.grad(lambda x: monotonic.log_sum(x, *rest).sum())(log_probs)
+  got = jax.grad(lambda x: monotonic.log_sum(x, *rest, min_frames).sum())(
+    log_probs
+  )
   assert np.isfinite(got).all()
-  for row, (every, scores) in enumerate(scores_of_paths(lattice)):
+  for row, every, scores in scores_of_paths(lattice, min_frames):
     weights = np.exp(scores - np.logaddexp.reduce(scores))
     want = np.zeros((T, N))
     for path, weight in zip(every, weights, strict=True):
