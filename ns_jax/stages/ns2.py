@@ -166,12 +166,10 @@ class Training:
     del step, phase
     time_key, cut_key, drop_key, key = jax.random.split(key, 4)
     example = self.cut(frozen, batch, cut_key)
-    size = example.prompt_frames.shape
-    keep = jax.random.bernoulli(drop_key, 1.0 - self.prompt.drop_rate, size)
-    example = dataclasses.replace(
-      example, prompt_frames=example.prompt_frames * keep
+    example = ns2_example.drop_prompts(example, drop_key, self.prompt.drop_rate)
+    times = objective.sample_times(
+      time_key, len(example.prompt_frames), self.objective.t_min
     )
-    times = objective.sample_times(time_key, size[0], self.objective.t_min)
     predictions = self._predict(params["gen"], example, times, key, train)
     terms = self._losses(frozen, example, times, predictions)
     means = {name: masks.masked_mean(*term) for name, term in terms.items()}

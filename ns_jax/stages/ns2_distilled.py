@@ -84,11 +84,7 @@ class _Distillation(ns2.Training):
     options, schedule = self.distillation, self.model.schedule
     cut_key, drop_key, noise_key = jax.random.split(key, 3)
     example = self.cut(frozen, batch, cut_key)
-    size = example.prompt_frames.shape
-    keep = jax.random.bernoulli(drop_key, 1.0 - self.prompt.drop_rate, size)
-    example = dataclasses.replace(
-      example, prompt_frames=example.prompt_frames * keep
-    )
+    example = ns2_example.drop_prompts(example, drop_key, self.prompt.drop_rate)
     teach = self._denoiser(frozen["teacher"], example, options.guidance)
     # The student's own conditions are the teacher's: only its denoiser learns.
     repeat = self._denoiser(
@@ -106,7 +102,7 @@ class _Distillation(ns2.Training):
       t = times[i]
       x_next, x0 = self._walk(teach, x, t, None if is_jump else times[i + 1])
       x0 = jax.lax.stop_gradient(x0)
-      x0_hat = repeat(x, jnp.broadcast_to(t, size))
+      x0_hat = repeat(x, jnp.broadcast_to(t, x.shape[:1]))
       error = latent_losses.squared_error(x0_hat, x0)
       terms[f"evaluation_{i + 1}"] = error, example.rest.mask
       x = jax.lax.stop_gradient(x_next)

@@ -116,6 +116,14 @@ def cut(
   )
 
 
+def drop_prompts(example: Example, key: Array, rate: float) -> Example:
+  """Takes the prompt away from a share `rate` of the examples."""
+  keep = jax.random.bernoulli(key, 1.0 - rate, example.prompt_frames.shape)
+  return dataclasses.replace(
+    example, prompt_frames=example.prompt_frames * keep
+  )
+
+
 def condition(
   model: ns2.NaturalSpeech2, example: Example, train: bool
 ) -> tuple[Array, prompts.Prompt, Array, Array]:

@@ -20,6 +20,9 @@ _MODEL = click.option(
 _WAVE_OUT = click.option(
   "--out", required=True, metavar="WAV", help="Wave file to write."
 )
+_STEPS_EACH_WAY = click.option(
+  "--steps", default=50, show_default=True, help="Of the solver, each way."
+)
 _TEXT_OF_SOURCE = click.option(
   "--text", required=True, help="What is said in SOURCE."
 )
@@ -114,9 +117,7 @@ def synthesize(
 )
 @_WAVE_OUT
 @_MODEL
-@click.option(
-  "--steps", default=50, show_default=True, help="Of the solver, each way."
-)
+@_STEPS_EACH_WAY
 @shared.OVERWRITE
 def convert(
   source: str,
@@ -158,9 +159,7 @@ def convert(
 )
 @_WAVE_OUT
 @_MODEL
-@click.option(
-  "--steps", default=50, show_default=True, help="Of the solver, each way."
-)
+@_STEPS_EACH_WAY
 @shared.OVERWRITE
 def enhance(
   source: str,
