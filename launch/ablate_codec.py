@@ -9,6 +9,7 @@ stopped, the same command goes on. Needs the extra `eval`.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 
@@ -75,20 +76,13 @@ def main() -> None:
   args = parser.parse_args()
   args.out = args.out.absolute()
   args.records = pathlib.Path(args.records).absolute()
-  lines = [f"| | {' | '.join(_COLUMNS)} |", "|---|" + "--:|" * len(_COLUMNS)]
-  for name, changes in _VARIANTS.items():
-    row = _result(args, name, changes)
-    cells = [f"{row[column]:.3g}" for column in _COLUMNS]
-    lines.append(f"| {name} | {' | '.join(cells)} |")
-    print(lines[-1], flush=True)
-  (args.out / "table.md").write_text("\n".join(lines) + "\n")
+  runs.compare(args.out, _VARIANTS, _COLUMNS, functools.partial(_result, args))
 
 
 def _result(
-  args: argparse.Namespace, name: str, changes: dict[str, object]
+  args: argparse.Namespace, directory: pathlib.Path, changes: dict[str, object]
 ) -> dict[str, float]:
   """Trains and measures one variant, unless that is done."""
-  directory = args.out / name.replace(" ", "-").replace(",", "")
   table = directory / "compared" / "table.json"
   if not table.is_file():
     overrides = _COMMON | {"data.corpus": args.records} | changes

@@ -9,6 +9,7 @@ the same command goes on.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 
@@ -58,21 +59,18 @@ def main() -> None:
   parser.add_argument("--steps", type=int, default=1000)
   args = parser.parse_args()
   args.out = args.out.absolute()
-  names = ("diffusion", *_COLUMNS)
-  lines = [f"| | {' | '.join(names)} |", "|---|" + "--:|" * len(names)]
-  for name, changes in VARIANTS.items():
-    row = _result(args, name, changes)
-    cells = [f"{row[column]:.3g}" for column in names]
-    lines.append(f"| {name} | {' | '.join(cells)} |")
-    print(lines[-1], flush=True)
-  (args.out / "table.md").write_text("\n".join(lines) + "\n")
+  runs.compare(
+    args.out,
+    VARIANTS,
+    ("diffusion", *_COLUMNS),
+    functools.partial(_result, args),
+  )
 
 
 def _result(
-  args: argparse.Namespace, name: str, changes: dict[str, object]
+  args: argparse.Namespace, directory: pathlib.Path, changes: dict[str, object]
 ) -> dict[str, float]:
   """Trains and measures one variant, unless that is done."""
-  directory = args.out / name.replace(" ", "-").replace(",", "")
   overrides = {
     "train.num_steps": args.steps,
     "optim.decay_steps": args.steps,

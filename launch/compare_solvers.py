@@ -60,11 +60,7 @@ def main() -> None:
   args.out.mkdir(parents=True, exist_ok=True)
   teacher = Synthesizer.load(args.model)
   spec = teacher.spec
-  listeners = judges.Judges(
-    transcribe=judges.load_recogniser(args.recogniser, spec),
-    embed_voice=judges.load_speaker_judge(args.speaker_model, spec),
-    dnsmos=judges.load_dnsmos(spec),
-  )
+  listeners = judges.Judges.load(args, spec)
   records = clips.in_turn(Records(args.records, "test"))
   pairs = trials.choose(records, args.prompt_sec, args.clips, spec)
   texts = [target["text"] for target, _ in pairs]

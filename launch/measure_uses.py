@@ -10,6 +10,7 @@ DIR gets the waves, figures.json and table.md. Needs the extra `judges`.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -139,9 +140,7 @@ def _enhancements(
     noise = _pink(len(clean.wav), rng)
     noise *= _rms(clean.wav) / _rms(noise) * 10.0 ** (-_SNR_DB / 20.0)
     wav = (clean.wav + noise).astype(np.float32)
-    noisy = convert.Heard(
-      wav, clean.phonemes, clean.durations, clean.f0_hz, clean.f0_phase
-    )
+    noisy = dataclasses.replace(clean, wav=wav)
     enhanced = convert.enhance(
       synthesizer, noisy, voice, noise.astype(np.float32), steps=steps
     ).wav

@@ -4,7 +4,8 @@
 import pathlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 
 def train(
@@ -26,3 +27,26 @@ def run(*command: object) -> None:
   )
   if done.returncode:
     sys.exit(done.returncode)  # it said why
+
+
+def compare(
+  out: pathlib.Path,
+  variants: Mapping[str, Any],
+  columns: Sequence[str],
+  measure: Callable[[pathlib.Path, Any], Mapping[str, float]],
+) -> None:
+  """Measures each variant in a folder of its own; prints and writes a table.
+
+  Args:
+    out: for the folders and table.md.
+    variants: name to what is changed.
+    columns: what of the figures is shown.
+    measure: (folder, changes) to figures.
+  """
+  lines = [f"| | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+  for name, changes in variants.items():
+    row = measure(out / name.replace(" ", "-").replace(",", ""), changes)
+    cells = [f"{row[column]:.3g}" for column in columns]
+    lines.append(f"| {name} | {' | '.join(cells)} |")
+    print(lines[-1], flush=True)
+  (out / "table.md").write_text("\n".join(lines) + "\n")
