@@ -132,21 +132,23 @@ ENCODER = prompts.PromptEncoder(
   dropout_rate=0.0,
 )
 encode = jax.jit(functools.partial(ENCODER.apply, train=False))
+F0_HZ = jnp.array([220.0, 110.0, 0.0])
 
 
 @functools.cache
 def _encoder_inputs():
   latents = jax.random.normal(jax.random.key(0), (3, 7, 5))
   init = jax.jit(functools.partial(ENCODER.init, train=False))
-  return latents, init(jax.random.key(1), latents, jnp.array([7, 7, 7]))
+  return latents, init(jax.random.key(1), latents, jnp.array([7, 7, 7]), F0_HZ)
 
 
 def test_prompt_padding_does_not_matter():
   latents, params = _encoder_inputs()
   num_frames = jnp.array([7, 4, 1])
   real = jnp.arange(7)[None, :] < num_frames[:, None]
-  clean = encode(params, latents, num_frames)
-  dirty = encode(params, jnp.where(real[..., None], latents, 99.0), num_frames)
+  clean = encode(params, latents, num_frames, F0_HZ)
+  soiled = jnp.where(real[..., None], latents, 99.0)
+  dirty = encode(params, soiled, num_frames, F0_HZ)
   np.testing.assert_array_equal(clean.mask, real)
   np.testing.assert_allclose(clean.hidden[real], dirty.hidden[real], atol=1e-5)
 
@@ -154,8 +156,9 @@ def test_prompt_padding_does_not_matter():
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_no_prompt_is_one_learned_token(scale):
   latents, params = _encoder_inputs()
-  encoded = encode(params, scale * latents, jnp.array([0, 7, 0]))
+  encoded = encode(params, scale * latents, jnp.array([0, 7, 0]), F0_HZ)
   np.testing.assert_array_equal(encoded.mask.sum(1), [1, 7, 1])
   null = params["params"]["null"]
   np.testing.assert_allclose(encoded.hidden[0, 0], null)
   np.testing.assert_allclose(encoded.hidden[2, 0], null)
+  np.testing.assert_array_equal(encoded.f0_hz, [0.0, 110.0, 0.0])
