@@ -8,7 +8,7 @@ preset   hardware           time     result
                                      log-mel distance with the right prompt,
                                      10.9 dB with another's
 :tiny    2 CPU cores        1 min    for tests only
-:mini    4 CPU cores        a day    10 M parameters, real speech
+:mini    4 CPU cores        5 h      10 M parameters, real speech
 :small   one 24 GB GPU      days     about 50 M parameters; not trained yet
 :paper   16 x 32 GB GPU     weeks    sizes of NaturalSpeech 2, Table 8; not
                                      trained yet
@@ -193,14 +193,13 @@ def _mini(config: ConfigDict) -> None:
     dim=192, num_layers=12, num_heads=4, num_queries=16
   )
   config.optim.update(
-    peak_lr=1.5e-3, schedule="inverse_sqrt", warmup_steps=1_000
+    peak_lr=1.5e-3, warmup_steps=1_000, decay_steps=16_000
   )
   config.train.update(
-    num_steps=60_000, log_every=50, eval_every=1_000, save_every=500, keep=3
+    num_steps=16_000, log_every=50, eval_every=1_000, save_every=500, keep=3
   )
   config.eval.update(num_batches=4, num_clips=50)
-  for section in (config.sample, config.preview):
-    section.temperature = 1.44  # 1.2 squared
+  config.sample.update(solver="dpmpp_2m", steps=16)
 
 
 def _full_size(config: ConfigDict) -> None:
