@@ -192,9 +192,7 @@ def _mini(config: ConfigDict) -> None:
   config.model.denoiser.update(
     dim=192, num_layers=12, num_heads=4, num_queries=16
   )
-  config.optim.update(
-    peak_lr=1.5e-3, warmup_steps=1_000, decay_steps=16_000
-  )
+  config.optim.update(peak_lr=1.5e-3, warmup_steps=1_000, decay_steps=16_000)
   config.train.update(
     num_steps=16_000, log_every=50, eval_every=1_000, save_every=500, keep=3
   )

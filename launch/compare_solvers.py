@@ -29,7 +29,8 @@ from ns_jax.evaluation import (
   trials,
   words,
 )
-from ns_jax.inference.synthesize import Speech, Synthesizer, Utterance
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Speech, Utterance
 
 _REFERENCE = ("euler", 150)
 _SETTINGS = (

@@ -31,7 +31,8 @@ from ns_jax.evaluation import (
   words,
 )
 from ns_jax.inference import convert, narrate
-from ns_jax.inference.synthesize import Synthesizer, Utterance
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Utterance
 from ns_jax.singing.plan import Rendition, plan
 from ns_jax.singing.score import read_score
 

@@ -27,7 +27,8 @@ from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference import restore
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.inference.restore import Weights
-from ns_jax.inference.synthesize import Manner, Synthesizer
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Manner
 from ns_jax.training import checkpoint, loop, workdir, writers
 
 _logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference import convert, narrate, restore
 from ns_jax.inference.align import SpeechAligner
-from ns_jax.inference.synthesize import Manner, Synthesizer, Utterance
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Manner, Utterance
 from ns_jax.singing import plan
 from ns_jax.singing.plan import Rendition
 from ns_jax.singing.score import read_score

@@ -16,7 +16,8 @@ from ns_jax import figures
 from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips, prosody
 from ns_jax.evaluation.contract import Context, Section, mean
-from ns_jax.inference.synthesize import Speech, Synthesizer, Utterance
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Speech, Utterance
 from ns_jax.text import symbols
 
 _MEANS = (

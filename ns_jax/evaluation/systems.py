@@ -13,7 +13,8 @@ from ns_jax.evaluation.contract import Context
 from ns_jax.evaluation.trials import Spoken
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.inference.codec import SpeechCodec
-from ns_jax.inference.synthesize import Synthesizer, Utterance
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Utterance
 
 NAMES = ("recording", "codec", "synthesised")
 _TIMED_CLIPS = 4

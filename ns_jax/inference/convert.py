@@ -15,12 +15,8 @@ from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference.align import SpeechAligner
-from ns_jax.inference.synthesize import (
-  Speech,
-  Synthesizer,
-  Utterance,
-  parts,
-)
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Speech, Utterance, parts
 from ns_jax.text import pauses, symbols
 from ns_jax.text.frontend import Frontend
 

@@ -5,14 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ns_jax.inference.synthesize import (
-  Manner,
-  Speech,
-  Synthesizer,
-  Utterance,
-  Voice,
-  parts,
-)
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Manner, Speech, Utterance, Voice, parts
 from ns_jax.text import sentences
 from ns_jax.text.sentences import Piece
 

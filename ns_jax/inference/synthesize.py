@@ -19,6 +19,7 @@ from ns_jax.errors import UserError
 from ns_jax.inference import restore
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.inference.restore import Weights
+from ns_jax.inference.utterance import Manner, Speech, Utterance, Voice
 from ns_jax.models import ns2_sampling, prosody
 from ns_jax.models.ns2_sampling import SampleOptions
 from ns_jax.stages import ns2 as ns2_stage
@@ -30,60 +31,6 @@ SILENCE_DBFS = -50.0
 _MISFIT = "the weights of this model do not fit its config"
 _PHONEME_BLOCK = 32  # sizes are rounded up, so that few shapes are compiled
 _FRAME_BLOCK = 160
-_LOUDEST = 0.99  # where more energy would clip
-_SPEEDS = (0.25, 4.0)
-_SEMITONES = (-24.0, 24.0)
-_DECIBELS = (-40.0, 40.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Voice:
-  """What the model hears of a prompt."""
-
-  latents: np.ndarray  # [P, D] float32, normalised
-  f0_hz: float  # geometric mean; 0 where nothing is voiced
-
-
-@dataclasses.dataclass(frozen=True)
-class Utterance:
-  """What to say and in whose voice."""
-
-  phonemes: np.ndarray  # [N] int32 ids
-  voice: Voice  # from `Synthesizer.encode_prompt`
-  durations: np.ndarray | None = None  # [N] int32 frames; None: predict
-  f0_hz: np.ndarray | None = None  # [T] float32, 0 unvoiced; None: predict
-  f0_phase: np.ndarray | None = None  # [T] float32, rad; None: as f0_hz turns
-
-
-@dataclasses.dataclass(frozen=True)
-class Manner:
-  """How to say it, relative to what the model would do."""
-
-  speed: float = 1.0  # 2: in half the time; only of predicted durations
-  pitch_semitones: float = 0.0  # only of predicted pitch
-  energy_db: float = 0.0  # of the wave; never so much that it clips
-
-  def __post_init__(self) -> None:
-    """Checks the values."""
-    for name, (low, high) in {
-      "speed": _SPEEDS,
-      "pitch_semitones": _SEMITONES,
-      "energy_db": _DECIBELS,
-    }.items():
-      if not low <= getattr(self, name) <= high:  # NaN, too
-        raise UserError(
-          f"{name}={getattr(self, name)} is out of range; "
-          f"give {low:g} to {high:g}"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Speech:
-  """What was said."""
-
-  wav: np.ndarray  # [S] float32, in [-1, 1]
-  durations: np.ndarray  # [N] int32, frames
-  f0_hz: np.ndarray  # [T] float32, 0 where unvoiced
 
 
 class Synthesizer:
@@ -235,7 +182,7 @@ class Synthesizer:
     spoken = self._generate(
       self._params, request, planned, jax.random.key(seed), options=self.options
     )
-    return self._decode(spoken, planned, utterances, manner.energy_db)
+    return self._decode(spoken, planned, utterances, manner)
 
   def retell(
     self,
@@ -287,7 +234,7 @@ class Synthesizer:
       start,
       options=options,
     )
-    return self._decode(spoken, planned, [target], energy_db=0.0)[0]
+    return self._decode(spoken, planned, [target], Manner())[0]
 
   def _request(self, utterances: Sequence[Utterance]) -> ns2_sampling.Request:
     """Pads a batch to shapes of a few fixed sizes."""
@@ -319,9 +266,7 @@ class Synthesizer:
     for row, utterance in zip(durations, utterances, strict=True):
       count = len(utterance.phonemes)
       if utterance.durations is None:
-        row[:count] = _at_speed(
-          row[:count], symbols.is_pause(utterance.phonemes), manner.speed
-        )
+        row[:count] = manner.pace(row[:count], utterance.phonemes)
       else:
         row[:count] = utterance.durations
     num_frames = _rounded(int(durations.sum(axis=1).max()), _FRAME_BLOCK)
@@ -333,9 +278,7 @@ class Synthesizer:
           self._params, request, durations, num_frames=num_frames
         )
       )
-    bent_hz = f0_hz * 2.0 ** (manner.pitch_semitones / 12.0)
-    bent_hz = np.clip(bent_hz, prosody.MIN_F0_HZ, prosody.MAX_F0_HZ)
-    f0_hz = np.where(f0_hz > 0.0, bent_hz, 0.0).astype(np.float32)
+    f0_hz = manner.bend(f0_hz)
     for row, utterance in zip(f0_hz, utterances, strict=True):
       if utterance.f0_hz is not None:
         row[:] = _pad(utterance.f0_hz[:num_frames], num_frames)
@@ -356,7 +299,7 @@ class Synthesizer:
     spoken: Any,
     planned: ns2_sampling.Prosody,
     utterances: Sequence[Utterance],
-    energy_db: float,
+    manner: Manner,
   ) -> list[Speech]:
     """Waves of latents [B, T, D], each as long as its durations."""
     latents = np.asarray(ns2_stage.denormalise(self._frozen, spoken))
@@ -368,37 +311,12 @@ class Synthesizer:
       wav = wavs[i, : self.spec.num_samples(frames)]
       speeches.append(
         Speech(
-          wav=_louder(wav, energy_db),
+          wav=manner.amplify(wav),
           durations=durations[i, : len(utterance.phonemes)],
           f0_hz=f0_hz[i, :frames],
         )
       )
     return speeches
-
-
-def parts(
-  phonemes: np.ndarray, durations: np.ndarray, max_phonemes: int
-) -> list[tuple[slice, slice]]:
-  """Cuts what is too long to be said at once, after a pause where it can.
-
-  Args:
-    phonemes: [N] int32 ids.
-    durations: [N] int32, frames.
-    max_phonemes: longest part.
-
-  Returns:
-    Phonemes and frames of each part.
-  """
-  is_pause = symbols.is_pause(phonemes)
-  bounds = np.append(0, np.cumsum(durations))
-  first, count, found = 0, len(phonemes), []
-  while first < count:
-    last = min(first + max_phonemes, count)
-    if last < count and is_pause[first + 1 : last].any():
-      last = first + 2 + int(np.flatnonzero(is_pause[first + 1 : last])[-1])
-    found.append((slice(first, last), slice(bounds[first], bounds[last])))
-    first = last
-  return found
 
 
 def _rounded(size: int, block: int) -> int:
@@ -411,23 +329,3 @@ def _pad(values: np.ndarray, size: int) -> np.ndarray:
   padded = np.zeros((size, *values.shape[1:]), values.dtype)
   padded[: len(values)] = values
   return padded
-
-
-def _at_speed(
-  durations: np.ndarray, is_pause: np.ndarray, speed: float
-) -> np.ndarray:
-  """Durations [N] in frames at another speed; phones last at least one.
-
-  Boundaries are rounded, not lengths, so that errors do not add up.
-  """
-  ends = np.rint(np.cumsum(durations) / speed).astype(np.int32)
-  return np.maximum(np.diff(ends, prepend=0), np.where(is_pause, 0, 1))
-
-
-def _louder(wav: np.ndarray, gain_db: float) -> np.ndarray:
-  """The wave with a gain, less where it would clip."""
-  if gain_db == 0.0:
-    return wav
-  peak = max(float(np.abs(wav).max(initial=0.0)), 1e-9)
-  gain = min(10.0 ** (gain_db / 20.0), max(_LOUDEST / peak, 1.0))
-  return (gain * wav).astype(np.float32)

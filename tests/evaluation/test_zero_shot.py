@@ -23,7 +23,7 @@ from ns_jax.evaluation import (
 from ns_jax.evaluation.contract import Context
 from ns_jax.evaluation.judges import Judges
 from ns_jax.evaluation.words import WordErrors
-from ns_jax.inference.synthesize import Speech, Utterance
+from ns_jax.inference.utterance import Speech, Utterance
 from ns_jax.text import symbols
 from ns_jax.text.frontend import Frontend
 

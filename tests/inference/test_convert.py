@@ -6,7 +6,7 @@ import pytest
 
 from ns_jax import audio
 from ns_jax.errors import UserError
-from ns_jax.inference import convert, synthesize
+from ns_jax.inference import convert, utterance
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.text import symbols
 from tests import speakers
@@ -55,7 +55,7 @@ def test_the_same_voice_gives_the_recording_back(heard):
 
 
 def test_long_recordings_are_retold_in_parts(heard):
-  parts = synthesize.parts(heard.phonemes, heard.durations, max_phonemes=6)
+  parts = utterance.parts(heard.phonemes, heard.durations, max_phonemes=6)
   phonemes = np.concatenate([heard.phonemes[p] for p, _ in parts])
   np.testing.assert_array_equal(phonemes, heard.phonemes)
   frames = np.concatenate([heard.f0_hz[f] for _, f in parts])

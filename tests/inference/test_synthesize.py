@@ -6,7 +6,8 @@ import pytest
 
 from ns_jax.errors import UserError
 from ns_jax.inference import narrate
-from ns_jax.inference.synthesize import Manner, Synthesizer, Utterance
+from ns_jax.inference.synthesize import Synthesizer
+from ns_jax.inference.utterance import Manner, Utterance
 from ns_jax.text import sentences
 from ns_jax.text.frontend import Frontend
 from tests import speakers

@@ -89,7 +89,7 @@ def synthesize(
     if (text is None) == (text_file is None):
       raise UserError("give one of --text and --text-file")
     from ns_jax.apps import speaking
-    from ns_jax.inference.synthesize import Manner
+    from ns_jax.inference.utterance import Manner
 
     terminal.cache_compiled()
     texts = speaking.read_texts(text_file) if text_file else [text or ""]
