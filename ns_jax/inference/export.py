@@ -33,20 +33,28 @@ def export(weights: Weights, folder: pathlib.Path, card: str) -> None:
       f"give the workdir of one of {', '.join(_PARTS)}"
     )
   config, arrays = _PARTS[stage](weights)
-  kept = {name: weights.config[name] for name in _COMMON} | config
+  kept = _fields(weights.config, _COMMON) | config
   arrays = {"params": {"gen": weights.params["gen"]}, **arrays}
   bundle.write(folder, ConfigDict(kept), weights.step, arrays, card)
 
 
+def _fields(config: Any, names: tuple[str, ...]) -> dict[str, Any]:
+  return {name: config[name] for name in names}
+
+
+def _of_codec(config: Any) -> dict[str, Any]:
+  """What speaks of a codec itself, not of where it was trained and on what."""
+  return {"model": _fields(config.model, ("codec", "quantizer"))}
+
+
 def _codec(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
-  model = {name: weights.config.model[name] for name in ("codec", "quantizer")}
   embeddings = weights.model_state["codebook"]["embeddings"]
   codebook = {"codebook": {"embeddings": embeddings}}
-  return {"model": model}, {"model_state": codebook}
+  return _of_codec(weights.config), {"model_state": codebook}
 
 
 def _aligner(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
-  return {name: weights.config[name] for name in ("model", "path")}, {}
+  return _fields(weights.config, ("model", "path")), {}
 
 
 def _ns2(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -58,9 +66,9 @@ def _ns2(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
   is_shipped = shipped.first(count).codec_id == codec.codec_id
   if is_shipped:
     frozen = {name: frozen[name] for name in _STATISTICS}
-  lengths = {name: config.data[name] for name in ("max_frames", "max_phonemes")}
-  kept = {name: config[name] for name in ("model", "codec", "prompt", "sample")}
-  kept["data"] = lengths
+  kept = _fields(config, ("model", "prompt", "sample"))
+  kept["data"] = _fields(config.data, ("max_frames", "max_phonemes"))
+  kept["codec"] = _fields(config.codec, _COMMON) | _of_codec(config.codec)
   kept["frozen"] = {
     "codec": restore.SHIPPED if is_shipped else "",
     "num_codebooks": codec.num_codebooks,

@@ -123,6 +123,8 @@ def test_a_bundle_speaks_like_the_run(tmp_path, phonemes):
   (run,) = _speak(utterance)
   np.testing.assert_array_equal(ours.durations, run.durations)
   np.testing.assert_allclose(ours.wav, run.wav, atol=2e-3)
+  # Nobody's folders are told.
+  assert "corpus" not in (folder / "config.json").read_text()
 
 
 def test_the_codec_comes_along_once(tmp_path):
