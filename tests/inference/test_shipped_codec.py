@@ -4,7 +4,6 @@
 import numpy as np
 import pytest
 import soundfile
-import soxr
 from click.testing import CliRunner
 
 from ns_jax import audio
@@ -12,7 +11,7 @@ from ns_jax.apps import cli
 from ns_jax.evaluation import audio_metrics, clips
 from ns_jax.inference import bundle, code_files, restore
 from ns_jax.inference.codec import SpeechCodec
-from ns_jax.text import espeak
+from tests import readers
 
 SPEC = audio.AudioSpec()
 _MOST_BYTES = 21_000_000
@@ -21,15 +20,8 @@ _MOST_BYTES = 21_000_000
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
   """A spoken sentence, 16 kHz."""
-  speech = espeak.Engine().synthesize(
-    "the kettle is on, come and sit down.", espeak.Voice()
-  )
-  wav = soxr.resample(
-    speech.wav / 32768.0, espeak.SAMPLE_RATE_HZ, SPEC.sample_rate_hz
-  )
   path = tmp_path_factory.mktemp("recording") / "in.wav"
-  soundfile.write(path, audio.level(wav), SPEC.sample_rate_hz)
-  return path
+  return readers.record(path, "the kettle is on, come and sit down.")
 
 
 def test_it_is_small_and_has_a_card():

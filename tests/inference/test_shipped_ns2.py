@@ -4,7 +4,6 @@
 import numpy as np
 import pytest
 import soundfile
-import soxr
 from click.testing import CliRunner
 
 from ns_jax import audio
@@ -16,6 +15,7 @@ from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.inference.utterance import Utterance
 from ns_jax.text import espeak
 from ns_jax.text.frontend import Frontend
+from tests import readers
 
 SPEC = audio.AudioSpec()
 TEXT = "The kettle is on, come and sit down."
@@ -28,11 +28,7 @@ def prompts(tmp_path_factory):
   """A low and a high voice, recorded."""
   folder = tmp_path_factory.mktemp("prompts")
   for name, voice in _VOICES.items():
-    speech = espeak.Engine().synthesize("we walked along the shore.", voice)
-    wav = soxr.resample(
-      speech.wav / 32768.0, espeak.SAMPLE_RATE_HZ, SPEC.sample_rate_hz
-    )
-    soundfile.write(folder / f"{name}.wav", wav, SPEC.sample_rate_hz)
+    readers.record(folder / f"{name}.wav", "we walked along the shore.", voice)
   return folder
 
 
