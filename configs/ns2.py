@@ -30,6 +30,9 @@ def get_config(preset: str = "") -> ConfigDict:
     codec="shipped",  # or a bundle or workdir; or "train": config.codec
     num_codebooks=FieldReference(8),  # the first of the codec's; None: all
   )
+  # A workdir or bundle of this model to go on from, "shipped" for the one that
+  # comes along; None: from nothing.
+  config.init_from = FieldReference(None, field_type=str)
   config.ema_decay = 0.995
   config.data = dict(
     corpus="demo",  # or a folder that `ns-jax prepare` made
@@ -177,7 +180,7 @@ def _tiny(config: ConfigDict) -> None:
 def _mini(config: ConfigDict) -> None:
   config.ema_decay = 0.999
   config.data.update(
-    max_frames=400, max_phonemes=80, corpus="records", reader="array_record"
+    max_frames=400, max_phonemes=160, corpus="records", reader="array_record"
   )
   config.prompt.update(max_sec=2.5, rest_frames=200)
   config.loss.update(duration=0.3, pitch=0.3, voiced=0.3)

@@ -99,11 +99,15 @@ def utterance(
   max_phonemes: int,
   spec: audio.AudioSpec,
 ) -> Example:
-  """Pads an utterance; one that is too long becomes a window of whole phonemes.
+  """Pads an utterance: its phonemes, and as many frames as there is room for.
+
+  Where it is too long, a window of phonemes is placed first and one of frames
+  within it. How many phonemes are seen must not depend on how fast they are
+  spoken, or a model learns to read the one from the other.
 
   Args:
     record: with phonemes, durations and `features`.
-    rng: places the window.
+    rng: places the windows.
     features: which of f0, f0_phase, codes and wav to return; other names are
       ignored.
     max_frames: T.
@@ -112,19 +116,30 @@ def utterance(
 
   Returns:
     phonemes, durations: [N] int32, 0 after num_phonemes; frames.
-    num_phonemes, num_frames: [] int32.
+    first_frame: [] int32, where the frames begin, counted from the first
+    phoneme. num_phonemes, num_frames: [] int32.
     f0, f0_phase: [T] float32, Hz and radians. codes: [T, Q] int32.
     wav: [T * hop] float32 with num_samples: [] int32. Each only if in
     `features`; 0 after the end.
   """
-  first, last = _window(record, rng, max_frames, max_phonemes)
-  # A single symbol, a long pause perhaps, may be longer than the window.
-  durations = np.minimum(record["durations"][first:last], max_frames)
-  start = int(record["durations"][:first].sum())
-  frames = slice(start, start + int(durations.sum()))
-  example = {"durations": _pad(durations, max_phonemes)}
+  first = _place(len(record["phonemes"]), max_phonemes, rng)
+  phonemes = slice(first, first + max_phonemes)
+  durations = record["durations"][phonemes]
+  first_frame = _place(int(durations.sum()), max_frames, rng)
+  start = int(record["durations"][:first].sum()) + first_frame
+  stop = start + min(int(durations.sum()) - first_frame, max_frames)
+  example = {
+    "durations": _pad(durations, max_phonemes),
+    "first_frame": np.array(first_frame, np.int32),
+  }
   return example | _cut(
-    record, slice(first, last), frames, features, max_frames, max_phonemes, spec
+    record,
+    slice(first, first + len(durations)),
+    slice(start, stop),
+    features,
+    max_frames,
+    max_phonemes,
+    spec,
   )
 
 
@@ -211,21 +226,9 @@ def _cut(
   return example
 
 
-def _window(
-  record: Record,
-  rng: np.random.Generator,
-  max_frames: int,
-  max_phonemes: int,
-) -> tuple[int, int]:
-  """Picks phonemes [first, last): all that fit after a random first one."""
-  bounds = np.concatenate([[0], np.cumsum(record["durations"])])
-  count = len(bounds) - 1
-  fits_to_end = (bounds[-1] - bounds <= max_frames) & (
-    count - np.arange(count + 1) <= max_phonemes
-  )
-  first = int(rng.integers(0, np.argmax(fits_to_end) + 1))
-  last = int(np.searchsorted(bounds, bounds[first] + max_frames, "right")) - 1
-  return first, max(min(last, first + max_phonemes), first + 1)
+def _place(length: int, size: int, rng: np.random.Generator) -> int:
+  """Where a window of `size` begins within `length`; at 0 if it holds all."""
+  return int(rng.integers(0, max(length - size, 0) + 1))
 
 
 def _pad(values: np.ndarray, size: int) -> np.ndarray:

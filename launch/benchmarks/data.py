@@ -254,6 +254,7 @@ def _pod_appetite(config: Any, spec: AudioSpec) -> float:
     "num_phonemes": np.full(1, phonemes, np.int32),
     "durations": np.ones((1, phonemes), np.int32),
     "num_frames": np.full(1, frames, np.int32),
+    "first_frame": np.zeros(1, np.int32),
     "f0": np.zeros((1, frames), np.float32),
     "f0_phase": np.zeros((1, frames), np.float32),
     "codes": np.zeros((1, frames, _CODEBOOKS), np.int32),

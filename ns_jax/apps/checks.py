@@ -11,11 +11,16 @@ from data_pipelines import input_pipeline, records
 from data_pipelines.corpora import demo
 from ns_jax import audio, evaluation, sharding, stages
 from ns_jax.errors import UserError
+from ns_jax.inference import restore
 from ns_jax.models.ns2_sampling import SampleOptions
+from ns_jax.training import workdir
 
 DTYPES = ("float32", "bfloat16")
 DEMO = "demo"  # config.data.corpus that is built in
 TRAIN = "train"  # config.frozen.codec where the run trains one itself
+# Fields that name a trained model of this one's kind: one to begin with, and
+# one to learn from.
+TRAINED = ("init_from", "teacher")
 
 
 def stands_on_given_codec(config: Any) -> bool:
@@ -112,8 +117,22 @@ def check(
     raise UserError(
       f"{name}.frozen.num_codebooks={asked}: the codec has 1 to {codebooks}"
     )
+  for field in TRAINED:
+    if config.get(field):
+      _check_trained(config, name, field)
   if not stands_on_given_codec(config):
     check(config.codec, f"{name}.codec", splits=splits)
+
+
+def _check_trained(config: Any, name: str, field: str) -> None:
+  """What a run begins with or learns from must be its own model."""
+  folder = restore.weights_folder(config[field], "ns2")
+  trained = workdir.read_config(folder).to_dict()
+  if trained.get("model") != config.model.to_dict():
+    raise UserError(
+      f"{name}.{field}={config[field]!r}: its model is not this one; "
+      "give the preset and the model's fields that it was trained with"
+    )
 
 
 def _check_batches(config: Any, name: str, splits: tuple[str, ...]) -> None:

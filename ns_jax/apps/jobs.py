@@ -133,13 +133,22 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
   with clock("corpus"):
     records_dir = _prepare(config)
   frozen: dict[str, Any] = {}
+  start: dict[str, Any] = {}
   if "frozen" in config:
     codec = _codec(config, run_dir, clock)
     with clock("codes"):
       records_dir = _add_codes(config, records_dir, codec)
     frozen["codec"] = codec.frozen(*codes.read_latent_stats(records_dir))
-  if "teacher" in config:
-    frozen["teacher"] = _teacher(config, codec)
+  for field in checks.TRAINED:
+    if config.get(field):
+      trained = _trained(config, field, codec)
+      # It hears latents on the scale of the records that it was trained on.
+      for name in ("latent_mean", "latent_std"):
+        frozen["codec"][name] = trained.frozen["codec"][name]
+      if field == "teacher":
+        frozen["teacher"] = trained.params["gen"]
+      else:
+        start = {"gen": trained.params["gen"]}
   _logger.info("training %s in %s", config.stage, run_dir)
   stage = stages.build(config)
   mesh = sharding.make_mesh(config.mesh)
@@ -154,7 +163,9 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
     valid=lambda: read("valid", **_one_pass(config), **share),
   )
   with clock(config.stage), jax.set_mesh(mesh):
-    loop.fit(config, stage, feeds, run_dir, mesh=mesh, frozen=frozen)
+    loop.fit(
+      config, stage, feeds, run_dir, mesh=mesh, frozen=frozen, start=start
+    )
   _report(_weights(config, run_dir), run_dir, records_dir, clock)
 
 
@@ -202,25 +213,19 @@ def _codec(
   return SpeechCodec.load(_codec_dir(config, run_dir)).first(count)
 
 
-def _teacher(config: Any, codec: SpeechCodec) -> Any:
-  """Weights of the model that a run learns from.
+def _trained(config: Any, field: str, codec: SpeechCodec) -> Weights:
+  """The model that a run begins with or learns from.
 
   Raises:
-    UserError: it is another model, or stands on another codec.
+    UserError: it cannot be read, or stands on another codec.
   """
-  teacher = Synthesizer.load(config.teacher)
-  weights = teacher.weights
-  if weights.config.model.to_dict() != config.model.to_dict():
+  model = Synthesizer.load(config[field])
+  if model.codec.codec_id != codec.codec_id:
     raise UserError(
-      f"config.teacher={config.teacher!r}: its model is not this one; "
-      "give the preset and the model's fields that it was trained with"
-    )
-  if teacher.codec.codec_id != codec.codec_id:
-    raise UserError(
-      f"config.teacher={config.teacher!r}: stands on another codec; "
+      f"config.{field}={config[field]!r}: stands on another codec; "
       "give config.frozen as it was trained with"
     )
-  return weights.params["gen"]
+  return model.weights
 
 
 def _prepare(config: Any) -> pathlib.Path:

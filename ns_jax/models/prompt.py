@@ -113,9 +113,18 @@ def frames_inside(cut: Cut, size: int) -> Array:
   return (frame >= cut.start[:, None]) & (frame < stop[:, None])
 
 
-def phonemes_inside(cut: Cut, durations: Array) -> Array:
-  """[B, N] bool, true for phonemes that begin within the prompt."""
-  starts = jnp.cumsum(durations, axis=1) - durations
+def phonemes_inside(cut: Cut, durations: Array, first_frame: Array) -> Array:
+  """Which phonemes begin within the prompt.
+
+  Args:
+    cut: the prompt, among the frames of the excerpt.
+    durations: [B, N] int32, frames.
+    first_frame: [B] int32, where the excerpt begins.
+
+  Returns:
+    [B, N] bool.
+  """
+  starts = jnp.cumsum(durations, axis=1) - durations - first_frame[:, None]
   stop = cut.start + cut.length
   return (starts >= cut.start[:, None]) & (starts < stop[:, None])
 

@@ -208,6 +208,24 @@ def of_voice(pitch: Pitch, f0_hz: Array) -> Pitch:
   return pitch._replace(log_f0=pitch.log_f0 + jnp.log(ratio)[:, None])
 
 
+def durations_within(
+  durations: Array, first_frame: Array, num_frames: Array
+) -> Array:
+  """How much of each phoneme lies in an excerpt.
+
+  Args:
+    durations: [B, N] int32, frames.
+    first_frame: [B] int32, where the excerpt begins.
+    num_frames: [B] int32, length of the excerpt.
+
+  Returns:
+    [B, N] int32, frames; they sum to num_frames.
+  """
+  ends = jnp.cumsum(durations, axis=1) - first_frame[:, None]
+  ends = jnp.clip(ends, 0, num_frames[:, None])
+  return jnp.diff(ends, axis=1, prepend=0)
+
+
 def expand(hidden: Array, durations: Array, num_frames: int) -> Array:
   """Repeats each phoneme's vector for its frames.
 

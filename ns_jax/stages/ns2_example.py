@@ -40,6 +40,7 @@ class Example:
   phonemes: Array  # [B, N] int32
   phoneme_mask: Array  # [B, N] bool
   durations: Array  # [B, N] int32, frames
+  durations_within: Array  # [B, N] int32, those of T; longer speech goes beyond
   f0_hz: Array  # [B, T] float32
   f0_phase: Array  # [B, T] float32, radians
   frame_mask: Array  # [B, T] bool
@@ -73,7 +74,8 @@ def cut(
 
   Args:
     batch: phonemes and durations [B, N], f0 and f0_phase [B, T], codes
-      [B, T, Q], and their lengths num_phonemes and num_frames [B].
+      [B, T, Q], their lengths num_phonemes and num_frames [B], and first_frame
+      [B], where the T begin in what the N last.
     latents: [B, T, D] float32, normalised.
     key: typed key.
     options: how long prompts are.
@@ -84,10 +86,13 @@ def cut(
   """
   cut_key, window_key = jax.random.split(key)
   durations, size = batch["durations"], latents.shape[1]
+  durations_within = prosody.durations_within(
+    durations, batch["first_frame"], batch["num_frames"]
+  )
   max_frames = options.max_frames(size, spec)
   section = prompts.draw_cut(
     cut_key,
-    durations,
+    durations_within,
     min_frames=spec.seconds_to_frames(options.min_sec),
     max_frames=max_frames,
     max_fraction=options.max_fraction,
@@ -95,6 +100,8 @@ def cut(
   rest = prompts.rest_index(
     section, batch["num_frames"], min(options.rest_frames, size), window_key
   )
+  # Durations of phonemes beyond the excerpt are learned too.
+  is_heard = prompts.phonemes_inside(section, durations, batch["first_frame"])
   phoneme_mask = masks.length_mask(batch["num_phonemes"], durations.shape[1])
   frame_mask = masks.length_mask(batch["num_frames"], size)
   in_prompt = prompts.frames_inside(section, size)
@@ -102,10 +109,11 @@ def cut(
     phonemes=batch["phonemes"],
     phoneme_mask=phoneme_mask,
     durations=durations,
+    durations_within=durations_within,
     f0_hz=batch["f0"],
     f0_phase=batch["f0_phase"],
     frame_mask=frame_mask,
-    duration_mask=phoneme_mask & ~prompts.phonemes_inside(section, durations),
+    duration_mask=phoneme_mask & ~is_heard,
     pitch_mask=frame_mask & ~in_prompt,
     prompt=prompts.take(latents, prompts.cut_index(section, max_frames)),
     prompt_frames=section.length,
@@ -139,7 +147,9 @@ def condition(
   prompt = model.encode_prompt(
     example.prompt, example.prompt_frames, example.prompt_f0_hz, train=train
   )
-  frames = prosody.expand(hidden, example.durations, example.f0_hz.shape[1])
+  frames = prosody.expand(
+    hidden, example.durations_within, example.f0_hz.shape[1]
+  )
   cond = model.condition(frames, example.f0_hz, example.f0_phase)
   cond = prompts.take(cond, example.rest.index)
   return cond, prompt, hidden, frames

@@ -18,6 +18,7 @@ import numpy as np
 import tqdm
 
 from ns_jax import sharding
+from ns_jax.array_types import Params
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.training import checkpoint, metrics, step, writers
@@ -79,6 +80,7 @@ def fit(
   *,
   mesh: Any,
   frozen: Mapping[str, Any],
+  start: Mapping[str, Params] | None = None,
 ) -> TrainState:
   """Trains a stage to `config.train.num_steps`, resuming where it stopped.
 
@@ -89,6 +91,7 @@ def fit(
     workdir: where checkpoints, metrics and events go.
     mesh: from `sharding.make_mesh`.
     frozen: weights of earlier stages.
+    start: parameters of players that do not begin at random.
 
   Returns:
     The final state.
@@ -98,10 +101,11 @@ def fit(
   """
   spec = AudioSpec(**config.audio)
   first_batch = sharding.to_global(next(feeds.train(0)), mesh)
-  make_state = lambda batch, frozen: create_state(
-    stage, jax.random.key(config.seed), batch, frozen
+  make_state = lambda batch, frozen, start: create_state(
+    stage, jax.random.key(config.seed), batch, frozen, start
   )
-  abstract = jax.eval_shape(make_state, first_batch, dict(frozen))
+  given = dict(frozen), dict(start or {})
+  abstract = jax.eval_shape(make_state, first_batch, *given)
   program = _Program(stage, mesh, abstract)
   checkpointer = checkpoint.Checkpointer(workdir, keep=config.train.keep)
   try:
@@ -117,7 +121,7 @@ def fit(
     if state is None:
       init = jax.jit(make_state, out_shardings=program.state_shardings)
       # From the host, where every process has its own copy of all of it.
-      state = init(first_batch, jax.device_get(dict(frozen)))
+      state = init(first_batch, *jax.device_get(given))
       kept_steps = -1  # also the evaluation before the first step is redone
     else:
       kept_steps = int(state.step)

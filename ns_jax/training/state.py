@@ -25,7 +25,11 @@ class TrainState:
 
 
 def create_state(
-  stage: Stage, key: Array, batch: Batch, frozen: dict[str, Any]
+  stage: Stage,
+  key: Array,
+  batch: Batch,
+  frozen: dict[str, Any],
+  start: dict[str, Params] | None = None,
 ) -> TrainState:
   """Initialises a run; meant to be called under jit or eval_shape.
 
@@ -34,12 +38,14 @@ def create_state(
     key: [] typed key, from the config's seed.
     batch: the first global batch; codebooks start from it.
     frozen: weights of earlier stages, carried along unchanged.
+    start: parameters of players that do not begin at random.
 
   Returns:
     The state at step 0.
   """
   init_key, state_key = jax.random.split(key)
   params, model_state = stage.init_fn(init_key, batch, frozen)
+  params = {**params, **(start or {})}
   opt_state = {p.name: p.tx.init(params[p.name]) for p in stage.players}
   ema_params = {
     name: jax.tree.map(jnp.copy, params[name]) for name in stage.ema_decay

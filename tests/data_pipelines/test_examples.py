@@ -45,30 +45,28 @@ def test_short_utterance_is_padded(spec):
   assert all(v.dtype in (np.int32, np.float32) for v in example.values())
 
 
-def test_long_utterance_becomes_a_window_of_whole_phonemes(spec):
+def test_of_a_long_utterance_two_windows_are_seen(spec):
   rng = np.random.default_rng(1)
   record = _record(rng.integers(0, 6, 40), spec)
   bounds = np.concatenate([[0], np.cumsum(record["durations"])])
-  firsts = set()
+  starts = set()
   for seed in range(60):
-    example = _utterance(record, seed, spec, max_frames=30, max_phonemes=12)
-    count, frames = int(example["num_phonemes"]), int(example["num_frames"])
+    example = _utterance(record, seed, spec, max_frames=20, max_phonemes=12)
     first = int(example["phonemes"][0]) - 1
-    firsts.add(first)
+    assert example["num_phonemes"] == 12
     np.testing.assert_array_equal(
-      example["phonemes"][:count], np.arange(first, first + count) + 1
+      example["phonemes"], np.arange(first, first + 12) + 1
     )
-    start = bounds[first]
-    assert (
-      frames == example["durations"].sum() == (bounds[first + count] - start)
+    np.testing.assert_array_equal(
+      example["durations"], record["durations"][first : first + 12]
     )
-    assert frames <= 30 and count <= 12
-    # One phoneme more would not fit, or there is none.
-    assert (
-      count == 12
-      or first + count == 40
-      or bounds[first + count + 1] - start > 30
+    frames, start = (
+      int(example["num_frames"]),
+      int(bounds[first] + example["first_frame"]),
     )
+    assert frames == min(20, bounds[first + 12] - bounds[first])
+    assert bounds[first] <= start and start + frames <= bounds[first + 12]
+    starts.add((first, start))
     np.testing.assert_array_equal(
       example["f0"][:frames], np.arange(start, start + frames)
     )
@@ -80,7 +78,24 @@ def test_long_utterance_becomes_a_window_of_whole_phonemes(spec):
       np.arange(start, start + frames),
       atol=1e-3,
     )
-  assert len(firsts) > 10 and 0 in firsts
+  firsts, of_frames = zip(*starts, strict=True)
+  assert len(set(firsts)) > 15 and {0, 28} <= set(firsts)
+  assert len(set(of_frames)) > 30
+
+
+def test_phonemes_seen_do_not_tell_how_fast_they_are_spoken(spec):
+  """Else a predictor of durations would listen to their number."""
+  fast = np.random.default_rng(1).integers(1, 6, 40)
+  seen = [
+    [
+      _utterance(
+        _record(durations, spec), seed, spec, max_frames=20, max_phonemes=12
+      )["phonemes"]
+      for seed in range(20)
+    ]
+    for durations in (fast, 5 * fast)
+  ]
+  np.testing.assert_array_equal(*seen)
 
 
 def test_only_wanted_features(spec):
@@ -95,20 +110,18 @@ def test_only_wanted_features(spec):
     spec=spec,
   )
   assert set(example) == {
-    *("phonemes", "num_phonemes", "durations", "num_frames", "f0")
+    *("phonemes", "num_phonemes", "durations"),
+    *("num_frames", "first_frame", "f0"),
   }
 
 
-def test_phoneme_longer_than_the_window_is_cut(spec):
+def test_a_phoneme_may_be_longer_than_the_window(spec):
   record = _record([2, 50, 2], spec)
   for seed in range(20):
     example = _utterance(record, seed, spec, max_frames=10, max_phonemes=5)
-    num_frames = example["num_frames"]
-    assert 0 < num_frames <= 10 and example["durations"].sum() == num_frames
-    first = {1: 0, 2: 2, 3: 52}[int(example["phonemes"][0])]
-    np.testing.assert_array_equal(
-      example["f0"][:num_frames], first + np.arange(num_frames)
-    )
+    np.testing.assert_array_equal(example["durations"], [2, 50, 2, 0, 0])
+    first = int(example["first_frame"])
+    np.testing.assert_array_equal(example["f0"], first + np.arange(10))
 
 
 def test_whole_utterance_with_a_pause_offered_before_each_word(spec):

@@ -224,6 +224,35 @@ def test_speaks(trained, prompt, tmp_path):
   assert rate_hz == 16_000 and np.isfinite(wav).all()
 
 
+def test_goes_on_from_a_trained_model(trained, tmp_path):
+  """Before its first step it measures what the other measured at its end."""
+  workdir, data = trained
+  flags = (
+    data_flags(data),
+    f"--config.frozen.codec={workdir / 'codec'}",
+    f"--config.init_from={workdir}",
+    "--config.eval.evaluators=('losses',)",
+  )
+  result = run(*flags, f"--workdir={tmp_path / 'run'}")
+  assert result.returncode == 0, result.stderr[-3000:]
+  measured = [
+    {k: v for k, v in record.items() if k.startswith("valid/")}
+    for path in (workdir, tmp_path / "run")
+    for record in metrics(path)
+    if "valid/diffusion" in record
+  ]
+  end, start = measured[len(measured) // 2 - 1 : len(measured) // 2 + 1]
+  assert start == pytest.approx(end, rel=1e-5) and start != measured[0]
+  new = f"--workdir={tmp_path / 'new'}"
+  assert_one_clear_line(
+    run(*flags, new, "--config.model.dim=32"), "its model is not this one"
+  )
+  assert_one_clear_line(
+    run(*flags, new, f"--config.init_from={tmp_path / 'none'}"), "holds no run"
+  )
+  assert not (tmp_path / "new").exists()
+
+
 def test_evaluates_again_as_asked(trained, tmp_path):
   workdir = tmp_path / "again"
   shutil.copytree(trained[0], workdir)

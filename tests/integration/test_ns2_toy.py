@@ -61,6 +61,7 @@ def _utterances(rng, speakers):
     "f0_phase": np.zeros((B, T), np.float32),
     "codes": codes.astype(np.int32),
     "num_frames": durations.sum(1).astype(np.int32),
+    "first_frame": np.zeros(B, np.int32),
   }
 
 

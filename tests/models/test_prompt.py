@@ -98,9 +98,12 @@ def test_a_long_rest_shows_a_window_of_it():
 def test_what_lies_inside_the_prompt_is_marked():
   durations = jnp.array([[3, 2, 4, 1, 0]])
   cut = prompts.Cut(jnp.array([3]), jnp.array([6]))
-  np.testing.assert_array_equal(
-    prompts.phonemes_inside(cut, durations), [[0, 1, 1, 0, 0]]
+  inside = lambda first_frame: prompts.phonemes_inside(
+    cut, durations, jnp.array([first_frame])
   )
+  np.testing.assert_array_equal(inside(0), [[0, 1, 1, 0, 0]])
+  # The frames begin with the second phoneme.
+  np.testing.assert_array_equal(inside(3), [[0, 0, 0, 1, 1]])
   np.testing.assert_array_equal(
     prompts.frames_inside(cut, 11), [[0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0]]
   )

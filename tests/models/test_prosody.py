@@ -54,6 +54,26 @@ def test_expansion_is_numpys_repeat():
     np.testing.assert_array_equal(got[row, : len(want)], want)
 
 
+def test_excerpts_of_an_expansion_are_slices_of_it():
+  rng = np.random.default_rng(0)
+  durations = rng.integers(0, 5, (4, 9))
+  hidden = rng.normal(size=(4, 9, 3)).astype(np.float32)
+  first_frame = np.array([0, 3, 6, 2])
+  num_frames = np.array([durations[0].sum(), 5, 1, durations[3].sum() - 2])
+  within = prosody.durations_within(
+    *map(jnp.asarray, (durations, first_frame, num_frames))
+  )
+  np.testing.assert_array_equal(within.sum(axis=1), num_frames)
+  got = prosody.expand(jnp.asarray(hidden), within, 40)
+  for row, (first, count) in enumerate(
+    zip(first_frame, num_frames, strict=True)
+  ):
+    whole = np.repeat(hidden[row], durations[row], axis=0)
+    np.testing.assert_array_equal(
+      got[row, :count], whole[first : first + count]
+    )
+
+
 def test_expansions_gradient_counts_frames():
   durations = jnp.array([[2, 0, 3]])
   loss = lambda h: prosody.expand(h, durations, 5).sum()

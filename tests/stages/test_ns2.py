@@ -74,6 +74,7 @@ def _batch(seed=0):
     "f0_phase": rng.uniform(-np.pi, np.pi, (B, T)).astype(np.float32),
     "codes": codes.astype(np.int32),
     "num_frames": durations.sum(1).astype(np.int32),
+    "first_frame": np.zeros(B, np.int32),
   }
 
 
