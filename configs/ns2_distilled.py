@@ -5,7 +5,8 @@
     --config.teacher=runs/ns2-demo
 
 The presets are those of configs/ns2.py; the preset, the corpus and the codec
-must be the teacher's. The result speaks like any other workdir of ns2.
+must be the teacher's. The result speaks like any other workdir of ns2, by this
+solver alone; it cannot convert or enhance.
 
 preset   hardware           time     result
 (none)   2 CPU cores        10 min   the demo in 4 evaluations instead of 151
@@ -26,7 +27,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.distillation = dict(
     steps=3,
     teacher_steps=6,
-    temperature=config["sample"].temperature,
+    temperature=config["sample"].get_ref("temperature"),
     guidance=0.0,
   )
   config.optim.update(
@@ -38,7 +39,7 @@ def get_config(preset: str = "") -> ConfigDict:
   )
   config.train.num_steps = max(config.train.num_steps // 4, 2)
   if preset == "mini":
-    # A step of four evaluations and their teacher's is that much dearer.
+    # Steps with four evaluations and their teacher's are that much dearer.
     config.train.update(
       num_steps=800, batch_size=8, eval_every=200, save_every=100
     )
@@ -46,5 +47,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.ema_decay = 0.99
   config.optim.decay_steps = config.train.num_steps
   for section in (config.sample, config.preview):
-    section.update(solver="distilled", steps=config["distillation"].steps)
+    section.update(
+      solver="distilled", steps=config["distillation"].get_ref("steps")
+    )
   return config

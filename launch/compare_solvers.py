@@ -35,8 +35,9 @@ from ns_jax.inference.utterance import Speech, Utterance
 _REFERENCE = ("euler", 150)
 _SETTINGS = (
   _REFERENCE,
-  *(("euler", 24), ("heun", 6), ("ddim", 11), ("dpmpp_2m", 11)),
-  *(("dpmpp_2m", 7), ("ddim", 3), ("distilled", 3)),
+  *(("dpmpp_2m", 16), ("dpmpp_2m", 11), ("dpmpp_2m", 7)),
+  *(("euler", 11), ("heun", 6), ("ddim", 11), ("ddim", 3)),
+  ("distilled", 3),
 )
 _COLUMNS = (
   *("evaluations", "wer_percent", "similarity", "dnsmos"),

@@ -4,13 +4,13 @@
   python launch/measure_uses.py MODEL RECORDS --out=DIR
 
 Takes test recordings of RECORDS. Conversion: each is said again in the voice of
-another speaker's prompt. Enhancement: pink noise is added and taken away again.
+another speaker's prompt. Enhancement: pink noise is added and taken away again;
+timing and pitch are what is heard in the noise.
 Singing: examples/twinkle.musicxml, moved to the height of each speaker's voice.
 DIR gets the waves, figures.json and table.md. Needs the extra `judges`.
 """
 
 import argparse
-import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,8 @@ from ns_jax.evaluation import (
   trials,
   words,
 )
-from ns_jax.inference import convert, narrate
+from ns_jax.inference import convert, narrate, restore
+from ns_jax.inference.align import SpeechAligner
 from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.inference.utterance import Utterance
 from ns_jax.singing.plan import Rendition, plan
@@ -136,14 +137,16 @@ def _enhancements(
 ) -> Iterator[Figures]:
   """What noise costs, and what is left of that."""
   rng = np.random.default_rng(0)
+  aligner = SpeechAligner.load(restore.SHIPPED)
   for record, (_, voice) in zip(sources, prompts, strict=True):
-    clean = _heard(record)
-    noise = _pink(len(clean.wav), rng)
-    noise *= _rms(clean.wav) / _rms(noise) * 10.0 ** (-_SNR_DB / 20.0)
-    wav = (clean.wav + noise).astype(np.float32)
-    noisy = dataclasses.replace(clean, wav=wav)
+    clean = clips.reference_wav(record)
+    noise = _pink(len(clean), rng)
+    noise *= _rms(clean) / _rms(noise) * 10.0 ** (-_SNR_DB / 20.0)
+    wav = (clean + noise).astype(np.float32)
+    noisy = convert.listen(wav, record["text"], aligner, synthesizer.spec)
+    alone = noise * _rms(noisy.wav) / _rms(wav)
     enhanced = convert.enhance(
-      synthesizer, noisy, voice, noise.astype(np.float32), steps=steps
+      synthesizer, noisy, voice, alone.astype(np.float32), steps=steps
     ).wav
     save(f"enhancement.{record['id']}.noisy", wav)
     save(f"enhancement.{record['id']}.enhanced", enhanced)
@@ -151,7 +154,7 @@ def _enhancements(
     for name, heard in (("before", wav), ("after", enhanced)):
       row[f"DNSMOS, {name}"] = listeners.dnsmos(heard)
     for name, heard in (("before", wav), ("after", enhanced)):
-      row[f"SI-SDR dB, {name}"] = audio_metrics.si_sdr_db(heard, clean.wav)
+      row[f"SI-SDR dB, {name}"] = audio_metrics.si_sdr_db(heard, clean)
     yield row
 
 
@@ -160,13 +163,14 @@ def _songs(
 ) -> Iterator[Figures]:
   """How well the song is kept, at the height of each voice."""
   spec, score = synthesizer.spec, read_score(_SONG)
-  as_written = plan(score, rendition=Rendition()).f0_hz
+  as_written = plan(score, spec).f0_hz
   written_hz = float(np.median(as_written[as_written > 0.0]))
   for name, wav in voices.items():
     voice = synthesizer.encode_prompt(wav)
     song = plan(
       score,
-      rendition=Rendition(
+      spec,
+      Rendition(
         transpose_semitones=round(12.0 * np.log2(voice.f0_hz / written_hz)),
         margin_sec=_MARGIN_SEC,
       ),

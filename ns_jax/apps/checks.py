@@ -117,7 +117,7 @@ def check(
     raise UserError(
       f"{name}.frozen.num_codebooks={asked}: the codec has 1 to {codebooks}"
     )
-  for field in TRAINED:
+  for field in TRAINED if "train" in splits else ():
     if config.get(field):
       _check_trained(config, name, field)
   if not stands_on_given_codec(config):

@@ -17,11 +17,14 @@ from ns_jax.inference import convert, narrate, restore
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.inference.utterance import Manner, Utterance
+from ns_jax.models import prosody
 from ns_jax.singing import plan
 from ns_jax.singing.plan import Rendition
 from ns_jax.singing.score import read_score
+from ns_jax.text import sentences
 
 _LONGEST_TEXT = 1_000_000  # characters
+_LONGEST_NAME = 240  # bytes, with room for what marks it as unfinished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +56,20 @@ def synthesize(
   manner: Manner,
   seed: int,
   overwrite: bool,
+  into_folder: bool = False,
 ) -> float:
   """Says texts in the voice of the prompts.
 
   Args:
-    texts: one for a wave file; several for a folder of them.
+    texts: one, or with `into_folder` any number.
     prompts: audio files of one speaker.
-    out: the file, or the folder, made if missing.
+    out: the wave file, or the folder of them, made if missing.
     model: bundle or workdir; "shipped": the one that comes along.
     sampling: of the diffusion.
     manner: how to speak.
     seed: of the diffusion's noise.
     overwrite: replace files that are there already.
+    into_folder: write 1.wav, 2.wav, ... to `out`.
 
   Returns:
     Seconds of speech.
@@ -72,11 +77,23 @@ def synthesize(
   Raises:
     UserError: something is missing or cannot be used.
   """
-  targets = _targets(out, len(texts), overwrite)
+  targets = (
+    _targets(out, len(texts), overwrite)
+    if into_folder
+    else [_writable_wave(out, overwrite)]
+  )
   synthesizer = load(model, sampling)
+  for i, text in enumerate(texts):
+    try:
+      sentences.pieces(text, synthesizer.max_phonemes)
+    except UserError as error:
+      where = f"text {i + 1} of {len(texts)}: " if into_folder else ""
+      raise UserError(f"{where}{error}") from error
   spec = synthesizer.spec
   voices = [audio.read_audio(path, spec) for path in prompts]
   prompt = synthesizer.encode_prompt(*voices)
+  if into_folder:
+    _make_folder(targets[0].parent)
   seconds = 0.0
   pairs = list(zip(texts, targets, strict=True))
   for text, target in tqdm.tqdm(
@@ -122,7 +139,7 @@ def convert_voice(
   overwrite: bool,
 ) -> None:
   """Says a recording again in the voice of the prompt; see `synthesize`."""
-  (target,) = _targets(out, 1, overwrite)
+  target = _writable_wave(out, overwrite)
   synthesizer = load(model)
   heard = _listen(source, text, synthesizer.spec)
   voice = audio.read_audio(prompt, synthesizer.spec)
@@ -156,10 +173,11 @@ def sing(
   Returns:
     Seconds of song.
   """
-  (target,) = _targets(out, 1, overwrite)
+  target = _writable_wave(out, overwrite)
   if text is None:
-    planned = plan.plan(read_score(song), rendition=rendition)
+    score = read_score(song)
     synthesizer = load(model)
+    planned = plan.plan(score, synthesizer.spec, rendition)
     phonemes, durations = planned.phonemes, planned.durations
     f0_hz = planned.f0_hz
   else:
@@ -167,6 +185,15 @@ def sing(
     heard = _listen(song, text, synthesizer.spec, pitch.CEIL_SUNG_HZ)
     phonemes, durations = heard.phonemes, heard.durations
     f0_hz = heard.f0_hz * 2.0 ** (rendition.transpose_semitones / 12.0)
+    sounding_hz = f0_hz[f0_hz > 0.0]
+    if (
+      (sounding_hz < prosody.MIN_F0_HZ) | (sounding_hz > prosody.MAX_F0_HZ)
+    ).any():
+      raise UserError(
+        f"the song reaches from {sounding_hz.min():.0f} to "
+        f"{sounding_hz.max():.0f} Hz; {prosody.MIN_F0_HZ:.0f} to "
+        f"{prosody.MAX_F0_HZ:.0f} Hz can be sung: transpose it"
+      )
   voice = audio.read_audio(prompt, synthesizer.spec)
   sung = narrate.perform(
     synthesizer,
@@ -194,7 +221,7 @@ def enhance(
   overwrite: bool,
 ) -> None:
   """Says a noisy recording again without the noise; see `synthesize`."""
-  (target,) = _targets(out, 1, overwrite)
+  target = _writable_wave(out, overwrite)
   synthesizer = load(model)
   spec = synthesizer.spec
   recording = audio.read_audio(source, spec)
@@ -232,19 +259,22 @@ def _rms(wav: np.ndarray) -> float:
 
 
 def _targets(out: str, count: int, overwrite: bool) -> list[pathlib.Path]:
-  """Files to write, checked as far as can be before the work is done."""
-  if count == 1:
-    return [_writable_wave(out, overwrite)]
+  """Waves of a folder, checked as far as can be before the work is done."""
   folder = pathlib.Path(out).expanduser().absolute()
   if folder.suffix == ".wav":
-    raise UserError(f"{out}: {count} texts need a folder; give --out its name")
+    raise UserError(f"{out}: a file of texts needs a folder to write to")
+  digits = len(str(count))
+  names = [folder / f"{i + 1:0{digits}}.wav" for i in range(count)]
+  if not folder.exists():
+    return names
+  return [_writable_wave(str(name), overwrite) for name in names]
+
+
+def _make_folder(folder: pathlib.Path) -> None:
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise UserError(f"{out}: cannot be made ({error.strerror})") from error
-  digits = len(str(count))
-  names = [folder / f"{i + 1:0{digits}}.wav" for i in range(count)]
-  return [_writable_wave(str(name), overwrite) for name in names]
+    raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
 def _writable_wave(out: str, overwrite: bool) -> pathlib.Path:
@@ -256,6 +286,8 @@ def _writable_wave(out: str, overwrite: bool) -> pathlib.Path:
   target = pathlib.Path(out).expanduser().absolute()
   if target.suffix != ".wav":
     raise UserError(f"{out}: is no .wav; give --out a name that ends so")
+  if len(os.fsencode(target.name)) > _LONGEST_NAME:
+    raise UserError(f"{out}: is too long a name; give --out a shorter one")
   if target.is_dir():
     raise UserError(f"{out}: is a folder; give --out a file in it")
   if not target.parent.is_dir():

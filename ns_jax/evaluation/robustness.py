@@ -2,7 +2,7 @@
 """Fifty hard sentences: are words repeated or skipped (NaturalSpeech 2, 4.3)?
 
 Single letters, words again and again, numbers, tongue twisters. The recogniser
-errs on them too, so what is counted is at most the model's: a formant
+errs on them too, so the model's errors are at most what is counted: a formant
 synthesiser, which says exactly what it is told to, is heard beside it.
 """
 

@@ -16,12 +16,15 @@ from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.inference.synthesize import Synthesizer
-from ns_jax.inference.utterance import Speech, Utterance, parts
-from ns_jax.text import pauses, symbols
+from ns_jax.inference.utterance import Speech, Utterance, Voice, parts
+from ns_jax.models import prosody
+from ns_jax.text import pauses, sentences, symbols
 from ns_jax.text.frontend import Frontend
 
 STEPS = 50  # of Heun's method in each direction
+_LEAST_SPEECH = 0.01  # share of a recording's power
 _LEAST_NOISE_SEC = 0.2
+MAX_SEC = 180.0  # of a recording; its alignment is held in memory whole
 _EDGE_FRAMES = 2  # where a pause and the speech beside it run together
 
 
@@ -53,10 +56,16 @@ def listen(
     ceil_hz: highest pitch that is heard.
 
   Raises:
-    UserError: the recording is silent, or too short for the text.
+    UserError: the recording is silent, too long, or too short for the text.
   """
   if not wav.any():
     raise UserError("the recording is silent; give one of someone speaking")
+  if len(wav) > MAX_SEC * spec.sample_rate_hz:
+    raise UserError(
+      f"the recording lasts {len(wav) / spec.sample_rate_hz:.0f} s; "
+      f"cut it into pieces of {MAX_SEC:.0f} s at most"
+    )
+  sentences.check_text(text)
   reading = Frontend().read(text)
   num_phones = int((~symbols.is_pause(reading.phonemes)).sum())
   num_frames = spec.num_frames(len(wav))
@@ -98,10 +107,13 @@ def convert(
   Raises:
     UserError: the voice is silent or too short.
   """
+  own, other = map(synthesizer.encode_prompt, (source.wav, voice))
   voice_hz = pitch.f0(voice, synthesizer.spec, "harvest")
-  ratio = _middle_hz(voice_hz) / _middle_hz(source.f0_hz)
+  ratio = _middle_hz(voice_hz, "prompt") / _middle_hz(source.f0_hz, "recording")
   f0_hz = (ratio * source.f0_hz).astype(np.float32)
-  return _retell(synthesizer, source, source.wav, voice, f0_hz, steps)
+  bounds_hz = prosody.MIN_F0_HZ, prosody.MAX_F0_HZ
+  f0_hz = np.where(f0_hz > 0.0, np.clip(f0_hz, *bounds_hz), 0.0)
+  return _retell(synthesizer, source, own, other, f0_hz, steps)
 
 
 def enhance(
@@ -126,11 +138,15 @@ def enhance(
     UserError: the voice is silent or too short, or there is no pause to hear
       the noise in.
   """
+  other = synthesizer.encode_prompt(voice)
   if noise is None:
     noise = noise_in_pauses(source, synthesizer.spec)
-  clean = audio.level(voice)
-  noisy = clean + np.resize(noise, len(clean))
-  return _retell(synthesizer, source, noisy, clean, source.f0_hz, steps)
+  # The level of the recording is that of speech and noise together.
+  share = 1.0 - np.mean(noise**2) / np.mean(source.wav**2)
+  clean = np.sqrt(max(share, _LEAST_SPEECH)) * audio.level(voice)
+  noisy = (clean + np.resize(noise, len(clean))).astype(np.float32)
+  own = synthesizer.encode_prompt(noisy)
+  return _retell(synthesizer, source, own, other, source.f0_hz, steps)
 
 
 def noise_in_pauses(source: Heard, spec: AudioSpec) -> np.ndarray:
@@ -166,8 +182,8 @@ def noise_in_pauses(source: Heard, spec: AudioSpec) -> np.ndarray:
 def _retell(
   synthesizer: Synthesizer,
   source: Heard,
-  own: np.ndarray,
-  other: np.ndarray,
+  own: Voice,
+  other: Voice,
   f0_hz: np.ndarray,
   steps: int,
 ) -> Speech:
@@ -176,12 +192,11 @@ def _retell(
   Args:
     synthesizer: the model.
     source: the recording.
-    own: [S] float32, what it hears on the way to noise.
-    other: [S] float32, what it hears on the way back.
+    own: what it hears on the way to noise.
+    other: what it hears on the way back.
     f0_hz: [T] float32, pitch of what is made.
     steps: of the solver in each direction.
   """
-  prompts = [synthesizer.encode_prompt(wav) for wav in (own, other)]
   latents = synthesizer.encode(source.wav)
   told = []
   for phonemes, frames in parts(
@@ -189,23 +204,23 @@ def _retell(
   ):
     utterance = Utterance(
       source.phonemes[phonemes],
-      prompts[0],
+      own,
       source.durations[phonemes],
       source.f0_hz[frames],
       source.f0_phase[frames],
     )
     told.append(
       synthesizer.retell(
-        utterance, latents[frames], prompts[1], f0_hz[frames], steps=steps
+        utterance, latents[frames], other, f0_hz[frames], steps=steps
       )
     )
   wav = np.concatenate([speech.wav for speech in told])
   return Speech(wav[: len(source.wav)], source.durations, f0_hz)
 
 
-def _middle_hz(f0_hz: np.ndarray) -> float:
+def _middle_hz(f0_hz: np.ndarray, where: str) -> float:
   """Median pitch of the voiced frames."""
   voiced = f0_hz[f0_hz > 0.0]
   if not voiced.size:
-    raise UserError("no pitch is heard in the recording; give one of speech")
+    raise UserError(f"no pitch is heard in the {where}; give one of speech")
   return float(np.median(voiced))

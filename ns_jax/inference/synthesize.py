@@ -27,6 +27,7 @@ from ns_jax.text import symbols
 
 STAGES = ("ns2", "ns2_distilled")  # whose models speak
 MIN_PROMPT_SEC = 0.5
+MIN_SHARE_SEC = 0.2  # of each of several prompts
 SILENCE_DBFS = -50.0
 _MISFIT = "the weights of this model do not fit its config"
 _PHONEME_BLOCK = 32  # sizes are rounded up, so that few shapes are compiled
@@ -54,7 +55,9 @@ class Synthesizer:
         "give a bundle or workdir of ns2"
       )
     self.spec = AudioSpec(**config.audio)
-    self.options = options or SampleOptions(**config.sample)
+    self._path = SampleOptions(**config.sample)  # a distilled model's only one
+    self._is_distilled = config.stage == "ns2_distilled"
+    self.options = options or self._path
     self.max_phonemes: int = config.data.max_phonemes
     self.codec = SpeechCodec.of(weights)
     self._params = weights.params["gen"]
@@ -98,8 +101,38 @@ class Synthesizer:
       raise UserError(f"{folder}: {_MISFIT}")
     return synthesizer
 
+  @property
+  def options(self) -> SampleOptions:
+    """Of the diffusion.
+
+    Raises:
+      UserError: set to what this model was not made for.
+    """
+    return self._options
+
+  @options.setter
+  def options(self, options: SampleOptions) -> None:
+    if self._is_distilled and options != self._path:
+      raise UserError(
+        f"this model was distilled for solver={self._path.solver}, "
+        f"steps={self._path.steps} and temperature={self._path.temperature}; "
+        "take others with the model that it was distilled from"
+      )
+    if options.solver == "distilled" and not self._is_distilled:
+      raise UserError(
+        "solver=distilled is for distilled models; distil this one by "
+        "configs/ns2_distilled.py"
+      )
+    self._options = options
+
   def _fits(self) -> bool:
-    """Whether the weights have the shapes of the model."""
+    """Whether the weights have the shapes of the model and of its codec."""
+    codec = self._frozen["codec"]
+    width = (self._model.denoiser.latent_dim,)
+    if self.codec.spec != self.spec or any(
+      jnp.shape(codec[name]) != width for name in ("latent_mean", "latent_std")
+    ):
+      return False
     ids = jnp.ones((1, 4), jnp.int32)
     per_frame = jnp.ones((1, 4))
     latents = jnp.ones((1, 4, self._model.denoiser.latent_dim))
@@ -125,6 +158,12 @@ class Synthesizer:
       UserError: a prompt is silent or too short.
     """
     share = self._max_prompt_frames // len(wavs)
+    if share < self.spec.seconds_to_frames(MIN_SHARE_SEC):
+      raise UserError(
+        f"{len(wavs)} prompts are too many for the "
+        f"{self._max_prompt_frames / self.spec.frame_rate_hz:.1f} s that the "
+        "model hears; give fewer"
+      )
     pieces = [self._speech_of(wav, share) for wav in wavs]
     f0_hz = np.concatenate(
       [pitch.f0(piece, self.spec, "harvest") for piece in pieces]
@@ -207,7 +246,15 @@ class Synthesizer:
 
     Returns:
       The speech, as long as the recording.
+
+    Raises:
+      UserError: the model is a distilled one.
     """
+    if self._is_distilled:
+      raise UserError(
+        "a distilled model cannot retell a recording; "
+        "give the model that it was distilled from"
+      )
     request = self._request([source])
     planned = self._plan(request, [source], Manner())
     size = planned.f0_hz.shape[1]
@@ -304,6 +351,8 @@ class Synthesizer:
     """Waves of latents [B, T, D], each as long as its durations."""
     latents = np.asarray(ns2_stage.denormalise(self._frozen, spoken))
     wavs = self.codec.decode(latents)
+    if not np.isfinite(wavs).all():
+      raise UserError("what came out is no sound: the model's weights diverged")
     durations, f0_hz = np.asarray(planned.durations), np.asarray(planned.f0_hz)
     speeches = []
     for i, utterance in enumerate(utterances):

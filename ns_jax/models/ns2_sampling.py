@@ -3,6 +3,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import flax.struct
@@ -31,6 +32,9 @@ class Request:
   prompt_f0_hz: Array  # [B] float32, mean pitch; 0 where not known
 
 
+MAX_GUIDANCE = 20.0  # what is beyond is noise
+
+
 @flax.struct.dataclass
 class Prosody:
   """When each phoneme is said and at which pitch."""
@@ -53,13 +57,18 @@ class SampleOptions:
     """Checks the values."""
     if self.solver not in samplers.SOLVERS:
       raise UserError(
-        f"config.sample.solver={self.solver!r} is unknown; "
+        f"sample: solver={self.solver!r} is unknown; "
         f"use one of {', '.join(samplers.SOLVERS)}"
       )
-    if self.steps < 1 or self.temperature <= 0.0:
+    if self.steps < 1:
+      raise UserError(f"sample: steps={self.steps} must be above 0")
+    if not 0.0 < self.temperature < math.inf:
       raise UserError(
-        f"config.sample.steps={self.steps} and temperature={self.temperature}: "
-        "both must be above 0"
+        f"sample: temperature={self.temperature} must be above 0 and finite"
+      )
+    if not 0.0 <= self.guidance <= MAX_GUIDANCE:
+      raise UserError(
+        f"sample: guidance={self.guidance} must be 0 to {MAX_GUIDANCE:.0f}"
       )
 
 

@@ -44,7 +44,10 @@ def read(path: pathlib.Path, content: bytes) -> list[RawNote]:
   """
   try:
     file = mido.MidiFile(file=io.BytesIO(content), clip=True)
-  except (EOFError, LookupError, OSError, ValueError) as error:
+  except (
+    *(EOFError, LookupError, OSError, ValueError),
+    mido.KeySignatureError,
+  ) as error:
     raise UserError(
       f"{path}: is not a sound MIDI file; export it again"
     ) from error

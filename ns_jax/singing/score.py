@@ -96,7 +96,8 @@ def _sing_one_at_a_time(raw: Iterable[RawNote]) -> list[Note]:
   onsets = sorted(chords)
   notes = []
   word_goes_on = False
-  for onset, following in zip(onsets, [*onsets[1:], float("inf")], strict=True):
+  ends = [*onsets, float("inf")][1:]
+  for onset, following in zip(onsets, ends, strict=True):
     chord = chords[onset]
     top = max(chord, key=lambda note: note.pitch)
     lyric = next((note for note in chord if note.lyric.strip()), top)

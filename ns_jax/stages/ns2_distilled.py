@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from ns_jax import masks
 from ns_jax.array_types import Array, Batch, Params
 from ns_jax.diffusion import samplers
+from ns_jax.errors import UserError
 from ns_jax.losses import latent as latent_losses
 from ns_jax.models import ns2_sampling
 from ns_jax.stages import ns2, ns2_example
@@ -35,6 +36,14 @@ class DistillationOptions:
   teacher_steps: int  # for each of them and for the jump
   temperature: float  # the start has variance 1 / temperature
   guidance: float  # of the teacher; the student needs none to follow it
+
+  def __post_init__(self) -> None:
+    """Checks the numbers of steps."""
+    for field in ("steps", "teacher_steps"):
+      if getattr(self, field) < 1:
+        raise UserError(
+          f"config.distillation.{field}={getattr(self, field)} must be above 0"
+        )
 
 
 def build(config: ConfigDict) -> Stage:

@@ -2,6 +2,7 @@
 """Long text to pieces that a model can say in one breath."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,8 +36,9 @@ def pieces(text: str, max_phonemes: int) -> list[Piece]:
   Raises:
     UserError: there is nothing to say.
   """
+  check_text(text)
   found: list[Piece] = []
-  for paragraph in text.split("\n\n"):
+  for paragraph in re.split(r"\n\s*\n", text):
     for sentence in segment("en", " ".join(paragraph.split())):
       reading = _read(sentence)
       if reading is None:
@@ -50,6 +52,20 @@ def pieces(text: str, max_phonemes: int) -> list[Piece]:
     raise UserError("the text has nothing in it that can be spoken")
   found[-1] = dataclasses.replace(found[-1], pause_sec=0.0)
   return found
+
+
+def check_text(text: str) -> None:
+  """Refuses what came as bytes that are no UTF-8.
+
+  Raises:
+    UserError: it did.
+  """
+  try:
+    text.encode()
+  except UnicodeEncodeError as error:
+    raise UserError(
+      f"the text is no UTF-8, from character {error.start + 1} on"
+    ) from error
 
 
 def _read(sentence: str) -> Reading | None:

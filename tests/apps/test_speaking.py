@@ -101,7 +101,13 @@ def test_a_score_and_a_recording_are_sung(run, folder, tmp_path):
     (["--text", "...", "--out", "x.wav"], "nothing in it that can be spoken"),
     (["--text", "Hi.", "--out", "x.wav", "--prompt", "no.wav"], "no.wav"),
     (["--text", "Hi.", "--out", "x.wav", "--solver", "rk4"], "'rk4'"),
-    (["--text", "Hi.", "--out", "x.wav", "--steps", "0"], "above 0"),
+    (["--text", "Hi.", "--out", "x.wav", "--steps", "0"], "0 is not in"),
+    (["--text", "Hi.", "--out", "x.wav", "--seed", "-1"], "-1 is not in"),
+    (["--text", "Hi.", "--out", "x.wav", "--guidance", "nan"], "guidance=nan"),
+    (["--text", "Hi.", "--out", "x.wav", "--temperature", "inf"], "finite"),
+    (["--text", "Hi.", "--out", "x.wav", "--solver", "distilled"], "distilled"),
+    (["--text", "caf\udce9", "--out", "x.wav"], "no UTF-8, from character 4"),
+    (["--text", "Hi.", "--out", "x" * 250 + ".wav"], "too long a name"),
     (["--text", "Hi.", "--out", "x.wav", "--speed", "0"], "speed=0.0"),
     (["--text-file", "none.txt", "--out", "x"], "none.txt"),
   ],
@@ -109,7 +115,16 @@ def test_a_score_and_a_recording_are_sung(run, folder, tmp_path):
 def test_mistakes_are_one_line(run, tmp_path, monkeypatch, args, message):
   monkeypatch.chdir(tmp_path)
   result = run("synthesize", *args)
-  assert result.exit_code != 0
+  assert result.exit_code == 2
   assert message in result.stderr
   assert "Traceback" not in result.output
   assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_line_is_named_before_anything_is_written(run, tmp_path):
+  texts = tmp_path / "texts.txt"
+  texts.write_text("Come in.\n...\n")
+  result = run("synthesize", "--text-file", texts, "--out", tmp_path / "said")
+  assert result.exit_code == 2
+  assert "text 2 of 2: " in result.stderr
+  assert not (tmp_path / "said").exists()

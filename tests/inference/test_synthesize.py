@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speaking with a model, whatever it has learned."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -140,3 +142,20 @@ def test_the_codec_comes_along_once(tmp_path):
 def test_other_models_do_not_speak():
   with pytest.raises(UserError, match="codec cannot speak"):
     Synthesizer.load(speakers.restore.BUNDLES / "codec")
+
+
+def test_a_distilled_model_keeps_to_its_path():
+  given = speakers.weights()
+  config = given.config.copy_and_resolve_references()
+  config.stage = "ns2_distilled"
+  config["sample"].solver = "distilled"
+  distilled = Synthesizer(dataclasses.replace(given, config=config))
+  with pytest.raises(UserError, match="was distilled for solver=distilled"):
+    distilled.options = dataclasses.replace(distilled.options, steps=7)
+  with pytest.raises(UserError, match="for distilled models"):
+    speakers.synthesizer().options = distilled.options
+  voice = distilled.encode_prompt(speakers.voice(1.0))
+  with pytest.raises(UserError, match="cannot retell"):
+    distilled.retell(
+      Utterance(np.array([5]), voice), voice.latents, voice, np.ones(1), steps=2
+    )

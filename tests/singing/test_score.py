@@ -203,6 +203,8 @@ def test_what_is_no_score_is_one_line(tmp_path, read):
 def test_what_cannot_be_sung_is_one_line(tmp_path, read, monkeypatch):
   with pytest.raises(UserError, match="has no notes"):
     read(note("", 4))
+  with pytest.raises(UserError, match="has no notes"):
+    read(tempo(-1) + SOUND)
   with pytest.raises(UserError, match="has no lyrics"):
     read(note("C4", 4))
   with pytest.raises(UserError, match="first note, at 0.00 s, has no lyric"):
@@ -218,6 +220,13 @@ def test_what_cannot_be_sung_is_one_line(tmp_path, read, monkeypatch):
   file.tracks[1][0].time = 240
   file.save(path)
   with pytest.raises(UserError, match="'Twin-' at 0.25 s begins with no note"):
+    read_score(path)
+  file.tracks[0].append(mido.MetaMessage("key_signature", key="C"))
+  file.save(path)
+  sharps = bytes([0xFF, 0x59, 2, 0])
+  assert sharps in path.read_bytes()
+  path.write_bytes(path.read_bytes().replace(sharps, sharps[:3] + b"\t"))
+  with pytest.raises(UserError, match="is not a sound MIDI file"):
     read_score(path)
   monkeypatch.setattr(scores_module, "MAX_NOTES", 1)
   with pytest.raises(UserError, match="has 2 notes"):

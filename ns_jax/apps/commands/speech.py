@@ -21,7 +21,18 @@ _WAVE_OUT = click.option(
   "--out", required=True, metavar="WAV", help="Wave file to write."
 )
 _STEPS_EACH_WAY = click.option(
-  "--steps", default=50, show_default=True, help="Of the solver, each way."
+  "--steps",
+  type=click.IntRange(min=1),
+  default=50,
+  show_default=True,
+  help="Of the solver, each way.",
+)
+_SEED = click.option(
+  "--seed",
+  type=click.IntRange(0, 2**31 - 1),
+  default=0,
+  show_default=True,
+  help="Another rendition.",
 )
 _TEXT_OF_SOURCE = click.option(
   "--text", required=True, help="What is said in SOURCE."
@@ -56,9 +67,9 @@ _TEXT_OF_SOURCE = click.option(
 @click.option(
   "--energy", default=0.0, show_default=True, help="Decibels louder or softer."
 )
-@click.option("--seed", default=0, show_default=True, help="Another reading.")
+@_SEED
 @click.option("--solver", help="Of the diffusion: euler, heun, dpmpp_2m, ...")
-@click.option("--steps", type=int, help="Of the solver.")
+@click.option("--steps", type=click.IntRange(min=1), help="Of the solver.")
 @click.option("--temperature", type=float, help="The start has variance 1/T.")
 @click.option(
   "--guidance", type=float, help="Follow the voice closer: 0.5 to 2; 0: off."
@@ -101,6 +112,7 @@ def synthesize(
       sampling=speaking.Sampling(solver, steps, temperature, guidance),
       manner=Manner(speed, pitch, energy),
       seed=seed,
+      into_folder=text_file is not None,
       overwrite=overwrite,
     )
     click.echo(f"{out}: {seconds:.2f} s of speech")
@@ -210,12 +222,18 @@ def enhance(
   "--transpose", default=0.0, show_default=True, help="Semitones up or down."
 )
 @click.option(
-  "--glide", default=0.06, show_default=True, help="Seconds from note to note."
+  "--glide",
+  default=0.06,
+  show_default=True,
+  help="Seconds from note to note of a score.",
 )
 @click.option(
-  "--vibrato", default=0.0, show_default=True, help="Cents up and down."
+  "--vibrato",
+  default=0.0,
+  show_default=True,
+  help="Cents up and down, in a score.",
 )
-@click.option("--seed", default=0, show_default=True, help="Another rendition.")
+@_SEED
 @shared.OVERWRITE
 def sing(
   song: str,
