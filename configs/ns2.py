@@ -8,8 +8,8 @@ preset   hardware           time     result
                                      log-mel distance with the right prompt,
                                      10.9 dB with another's
 :tiny    2 CPU cores        1 min    for tests only
-:mini    4 CPU cores        5 h      10 M parameters, real speech: three words
-                                     in four are understood; it comes along
+:mini    4 CPU cores        5 h      10 M parameters, real speech: four words
+                                     in five are understood; it comes along
 :small   one 24 GB GPU      days     about 50 M parameters; not trained yet
 :paper   16 x 32 GB GPU     weeks    sizes of NaturalSpeech 2, Table 8; not
                                      trained yet
