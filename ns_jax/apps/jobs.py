@@ -25,7 +25,7 @@ from ns_jax.errors import UserError
 from ns_jax.evaluation import report
 from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference import restore
-from ns_jax.inference.codec import SpeechCodec
+from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
 from ns_jax.inference.restore import Weights
 from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.inference.utterance import Manner
@@ -143,7 +143,7 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
     if config.get(field):
       trained = _trained(config, field, codec)
       # It hears latents on the scale of the records that it was trained on.
-      for name in ("latent_mean", "latent_std"):
+      for name in LATENT_STATISTICS:
         frozen["codec"][name] = trained.frozen["codec"][name]
       if field == "teacher":
         frozen["teacher"] = trained.params["gen"]

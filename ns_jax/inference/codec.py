@@ -20,6 +20,8 @@ from ns_jax.models.codec import AnyCodec
 from ns_jax.nn import streaming
 from ns_jax.stages import codec as codec_stage
 
+# What a stage built on a codec keeps of the latents of its training records.
+LATENT_STATISTICS = ("latent_mean", "latent_std")
 _PARTS = ("encoder", "decoder", "quantizer")
 _MISFIT = "the weights of this codec do not fit its config"
 # What Python says of a config or weights that lack parts or hold strange ones.

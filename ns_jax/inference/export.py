@@ -8,11 +8,10 @@ from ml_collections import ConfigDict
 
 from ns_jax.errors import UserError
 from ns_jax.inference import bundle, restore
-from ns_jax.inference.codec import SpeechCodec
+from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
 from ns_jax.inference.restore import Weights
 
 _COMMON = ("stage", "preset", "dtype", "audio")
-_STATISTICS = ("latent_mean", "latent_std")
 
 
 def export(weights: Weights, folder: pathlib.Path, card: str) -> None:
@@ -65,7 +64,7 @@ def _ns2(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
   count = min(codec.num_codebooks, shipped.num_codebooks)
   is_shipped = shipped.first(count).codec_id == codec.codec_id
   if is_shipped:
-    frozen = {name: frozen[name] for name in _STATISTICS}
+    frozen = {name: frozen[name] for name in LATENT_STATISTICS}
   kept = _fields(config, ("model", "prompt", "sample"))
   kept["data"] = _fields(config.data, ("max_frames", "max_phonemes"))
   kept["codec"] = _fields(config.codec, _COMMON) | _of_codec(config.codec)

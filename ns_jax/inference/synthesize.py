@@ -17,7 +17,7 @@ from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference import restore
-from ns_jax.inference.codec import SpeechCodec
+from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
 from ns_jax.inference.restore import Weights
 from ns_jax.inference.utterance import Manner, Speech, Utterance, Voice
 from ns_jax.models import ns2_sampling, prosody
@@ -130,7 +130,7 @@ class Synthesizer:
     codec = self._frozen["codec"]
     width = (self._model.denoiser.latent_dim,)
     if self.codec.spec != self.spec or any(
-      jnp.shape(codec[name]) != width for name in ("latent_mean", "latent_std")
+      jnp.shape(codec[name]) != width for name in LATENT_STATISTICS
     ):
       return False
     ids = jnp.ones((1, 4), jnp.int32)
