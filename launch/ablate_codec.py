@@ -12,8 +12,11 @@ import argparse
 import functools
 import json
 import pathlib
+import sys
 
 import runs
+
+from ns_jax.apps import terminal
 
 _NUM_STEPS = 1000
 _COMMON = {
@@ -100,4 +103,4 @@ def _result(
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(terminal.guarded(main))

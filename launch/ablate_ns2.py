@@ -12,8 +12,11 @@ import argparse
 import functools
 import json
 import pathlib
+import sys
 
 import runs
+
+from ns_jax.apps import terminal
 
 # Changes to configs/ns2.py; the first two tell what chance alone does.
 VARIANTS: dict[str, dict[str, object]] = {
@@ -86,4 +89,4 @@ def _result(
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(terminal.guarded(main))

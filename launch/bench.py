@@ -12,7 +12,7 @@ import sys
 
 from benchmarks import codec, data, timing
 
-from ns_jax.errors import UserError
+from ns_jax.apps import terminal
 
 _BENCHMARKS = {"data": data, "codec": codec}
 
@@ -33,11 +33,8 @@ def main() -> None:
     )
   args = parser.parse_args()
   print(f"{timing.machine()}\n")
-  try:
-    _BENCHMARKS[args.what].run(args)
-  except UserError as error:
-    sys.exit(f"bench: error: {error}")
+  _BENCHMARKS[args.what].run(args)
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(terminal.guarded(main))

@@ -19,8 +19,8 @@ import pocketsphinx
 
 from data_pipelines import records
 from data_pipelines.features import phone_matching
+from ns_jax.apps import terminal
 from ns_jax.audio import AudioSpec
-from ns_jax.errors import UserError
 from ns_jax.text import normalize, symbols
 
 _SPHINX_FRAME_SEC = 0.01
@@ -34,10 +34,7 @@ def main() -> None:
   parser.add_argument("--clips", type=int, default=100)
   args = parser.parse_args()
   spec = AudioSpec()
-  try:
-    stored = records.Records(args.records, args.split, ("durations",))
-  except UserError as error:
-    sys.exit(f"compare_alignment: error: {error}")
+  stored = records.Records(args.records, args.split, ("durations",))
   decoder = pocketsphinx.Decoder(loglevel="FATAL")
   picked = np.linspace(0, len(stored) - 1, min(args.clips, len(stored)))
   differences, skipped = [], 0
@@ -99,4 +96,4 @@ def _differences_ms(
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(terminal.guarded(main))

@@ -30,9 +30,9 @@ import tqdm
 
 from data_pipelines import records
 from ns_jax import audio
+from ns_jax.apps import terminal
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
-from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips, perceptual
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.models import quantizer
@@ -56,13 +56,6 @@ def main() -> None:
     "--opus", type=float, nargs="*", default=[6.0, 8.0, 12.0], help="kbit/s"
   )
   args = parser.parse_args()
-  try:
-    _compare(args)
-  except UserError as error:
-    sys.exit(f"compare_codecs: error: {error}")
-
-
-def _compare(args: argparse.Namespace) -> None:
   codec = SpeechCodec.load(args.codec)
   chosen = clips.in_turn(records.Records(args.records, args.split))
   chosen = chosen[: args.clips]
@@ -216,4 +209,4 @@ def _markdown(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(terminal.guarded(main))

@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -22,6 +23,7 @@ import tqdm
 
 from data_pipelines.records import Records
 from ns_jax import audio
+from ns_jax.apps import terminal
 from ns_jax.evaluation import (
   audio_metrics,
   clips,
@@ -164,4 +166,4 @@ def _write(out: pathlib.Path, rows: dict[str, dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(terminal.guarded(main))

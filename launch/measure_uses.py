@@ -13,6 +13,7 @@ DIR gets the waves, figures.json and table.md. Needs the extra `judges`.
 import argparse
 import json
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,7 +22,9 @@ import tqdm
 
 from data_pipelines.records import Records
 from ns_jax import audio
+from ns_jax.apps import terminal
 from ns_jax.dsp import pitch
+from ns_jax.errors import UserError
 from ns_jax.evaluation import (
   audio_metrics,
   clips,
@@ -107,7 +110,7 @@ def _conversions(
   for i, record in enumerate(sources):
     others = [wav for name, wav in prompts if name != record["speaker"]]
     if not others:
-      raise SystemExit("conversion needs test recordings of two speakers")
+      raise UserError("conversion needs test recordings of two speakers")
     voice = others[i % len(others)]
     source = _heard(record)
     converted = convert.convert(synthesizer, source, voice, steps=steps).wav
@@ -212,4 +215,4 @@ def _rms(wav: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-  main()
+  sys.exit(terminal.guarded(main))

@@ -94,15 +94,10 @@ def _start_distributed() -> None:
     jax.distributed.initialize()
 
 
-def _guarded(argv: Sequence[str]) -> int:
+def _guarded(argv: Sequence[str]) -> int | None:
   """Turns mistakes of the user into one line and an exit status."""
-
-  def job() -> int:
-    run(argv)
-    return 0
-
   terminal.quiet_libraries()
-  return terminal.guarded(job)
+  return terminal.guarded(lambda: run(argv))
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -36,11 +36,11 @@ def cache_compiled() -> None:
     jax.config.update("jax_compilation_cache_dir", cache)
 
 
-def guarded(run: Callable[[], int]) -> int:
+def guarded(run: Callable[[], int | None]) -> int | None:
   """Turns mistakes of the user into one line and an exit status.
 
   Args:
-    run: does the work and returns its exit status.
+    run: does the work and returns its exit status; None is success.
   """
   try:
     return run()

@@ -38,7 +38,12 @@ class Judges:
 
   @classmethod
   def load(cls, options: Any, spec: AudioSpec) -> "Judges":
-    """Loads the judges that `config.eval` names, for waves of `spec`."""
+    """Loads the judges that `options` name, for waves of `spec`.
+
+    Raises:
+      UserError: they are not installed, or there are none of such names.
+    """
+    check("judging", options)
     return cls(
       transcribe=load_recogniser(options.recogniser, spec),
       embed_voice=load_speaker_judge(options.speaker_model, spec),
@@ -46,8 +51,13 @@ class Judges:
     )
 
 
-def check(evaluator: str, options: Any) -> None:
-  """Looks for the packages of the judges that `config.eval` names.
+def check(what: str, options: Any) -> None:
+  """Looks for the packages of the judges that `options` name.
+
+  Args:
+    what: needs them.
+    options: `config.eval`, or what else has its `recogniser` and
+      `speaker_model`.
 
   Raises:
     UserError: some are not installed.
@@ -62,7 +72,7 @@ def check(evaluator: str, options: Any) -> None:
   missing = [name for name in dict.fromkeys(needed) if not util.find_spec(name)]
   if missing:
     raise UserError(
-      f"config.eval.evaluators: {evaluator!r} needs more packages "
+      f"{what} needs more packages "
       f"({', '.join(missing)}); pip install -e '.[judges]'"
     )
 

@@ -97,7 +97,7 @@ def check_speaker(evaluator: str, config: Any) -> None:
       f"config.eval.prompt_sec={config.eval.prompt_sec} is too short a prompt; "
       "use at least 1, the paper has 3"
     )
-  judges.check(evaluator, config.eval)
+  judges.check(f"config.eval.evaluators: {evaluator!r}", config.eval)
 
 
 def evaluate(context: Context) -> Section:

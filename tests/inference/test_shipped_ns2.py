@@ -9,7 +9,6 @@ from click.testing import CliRunner
 from ns_jax import audio
 from ns_jax.apps import cli
 from ns_jax.dsp import pitch
-from ns_jax.inference import bundle, restore
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.inference.utterance import Utterance
@@ -19,7 +18,6 @@ from tests import readers
 
 SPEC = audio.AudioSpec()
 TEXT = "The kettle is on, come and sit down."
-_MOST_BYTES = 25_000_000
 _VOICES = {"low": espeak.Voice("m3"), "high": espeak.Voice("f2")}
 
 
@@ -30,14 +28,6 @@ def prompts(tmp_path_factory):
   for name, voice in _VOICES.items():
     readers.record(folder / f"{name}.wav", "we walked along the shore.", voice)
   return folder
-
-
-def test_it_is_small_and_has_a_card():
-  folder = restore.BUNDLES / "ns2"
-  assert (folder / bundle.WEIGHTS_FILE).stat().st_size < _MOST_BYTES
-  card = (folder / bundle.CARD_FILE).read_text()
-  for word in ("LibriSpeech", "CC BY 4.0", "public domain", "CC0"):
-    assert word in card
 
 
 def test_the_command_speaks_at_once_and_the_voice_follows(prompts, tmp_path):
