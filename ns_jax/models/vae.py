@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory VAE: what a wave is encoded to, and what it is decoded from.
+
+NaturalSpeech, Sec. 3.4. The latent is a query only; what the decoder hears are
+mixtures of the rows of a memory.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ns_jax.array_types import Array, check_shapes
+from ns_jax.nn import conv, gated
+from ns_jax.nn.gaussian import Gaussian
+
+
+class PosteriorEncoder(nn.Module):
+  """Spectra to the posterior q(z | x)."""
+
+  latent_dim: int
+  dim: int
+  num_layers: int
+  kernel_size: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, spectra: Array, mask: Array) -> Gaussian:
+    """Maps [B, T, F], with mask [B, T], to [B, T, latent_dim]."""
+    h = conv.Conv1d(self.dim, 1, dtype=self.dtype, name="in")(spectra)
+    h = gated.GatedStack(
+      self.num_layers, self.kernel_size, self.dtype, name="stack"
+    )(h, mask)
+    out = conv.Conv1d(2 * self.latent_dim, 1, name="out")
+    return Gaussian.of(out(h.astype(jnp.float32)) * mask[..., None])
+
+
+class Memory(nn.Module):
+  """Attention(z, M, M): each latent becomes a mixture of memory rows.
+
+  Its maps start as identities, so that it gives back, at first, something near
+  to a latent that is near to a row.
+  """
+
+  size: int
+  num_heads: int
+
+  @nn.compact
+  def __call__(self, z: Array) -> tuple[Array, Array]:
+    """Attends.
+
+    Args:
+      z: [B, T, D], the queries.
+
+    Returns:
+      [B, T, D] float32, and the weights [B, H, T, size].
+    """
+    check_shapes(z, "B T D")
+    width = z.shape[-1]
+    bank = self.param("bank", nn.initializers.normal(1.0), (self.size, width))
+
+    def project(x: Array, name: str) -> Array:
+      return _linear(width, name)(x).reshape(*x.shape[:-1], self.num_heads, -1)
+
+    queries = project(z.astype(jnp.float32), "query")
+    keys, values = project(bank, "key"), project(bank, "value")
+    logits = jnp.einsum("bthd,mhd->bhtm", queries, keys)
+    weights = jax.nn.softmax(logits / keys.shape[-1] ** 0.5, axis=-1)
+    heard = jnp.einsum("bhtm,mhd->bthd", weights, values).reshape(z.shape)
+    return _linear(width, "out")(heard), weights
+
+
+def _linear(width: int, name: str) -> nn.Dense:
+  """A linear map [width, width] that starts as the identity."""
+  return nn.Dense(
+    width,
+    use_bias=False,
+    kernel_init=lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype),
+    name=name,
+  )
