@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hinge and feature losses over several discriminators (SoundStream, III-E)."""
+"""Losses over several discriminators.
+
+Hinge and features (SoundStream, Sec. III-E); least squares (HiFi-GAN, VITS).
+"""
 
 from collections.abc import Sequence
 
@@ -35,6 +38,36 @@ def hinge_generator(fake_logits: Sequence[Array]) -> Array:
     [B] float32.
   """
   fake = [jnp.mean(jnp.maximum(0.0, 1.0 - x), axis=-1) for x in fake_logits]
+  return jnp.mean(jnp.stack(fake), axis=0)
+
+
+def least_squares_discriminator(
+  real_logits: Sequence[Array], fake_logits: Sequence[Array]
+) -> Array:
+  """(1 - D(x))² + D(G(x))², averaged over time and judges (1611.04076).
+
+  Args:
+    real_logits: per discriminator [B, T_k], on originals.
+    fake_logits: the same on what is generated, of lengths of its own.
+
+  Returns:
+    [B] float32.
+  """
+  real = [jnp.mean((1.0 - x) ** 2, axis=-1) for x in real_logits]
+  fake = [jnp.mean(x**2, axis=-1) for x in fake_logits]
+  return jnp.mean(jnp.stack(real), 0) + jnp.mean(jnp.stack(fake), 0)
+
+
+def least_squares_generator(fake_logits: Sequence[Array]) -> Array:
+  """(1 - D(G(x)))², averaged over time and discriminators.
+
+  Args:
+    fake_logits: per discriminator [B, T_k], on what is generated.
+
+  Returns:
+    [B] float32.
+  """
+  fake = [jnp.mean((1.0 - x) ** 2, axis=-1) for x in fake_logits]
   return jnp.mean(jnp.stack(fake), axis=0)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Discriminators of the codec.
+"""Discriminators of waves.
 
 On waves and on one STFT (SoundStream, Sec. III-D); on bands of several STFTs
-(DAC, arXiv 2306.06546, Sec. 3.3).
+(DAC, arXiv 2306.06546, Sec. 3.3); on every p-th sample (HiFi-GAN, arXiv
+2010.05646, Sec. 2.3).
 """
 
 import itertools
@@ -17,7 +18,7 @@ from ns_jax.dsp import stft
 from ns_jax.nn import conv
 
 PARTITION_RULES = (
-  (r"wave_\d+/down_\d+/kernel$", PartitionSpec(None, None, "fsdp")),
+  (r"(wave|period)_\d+/down_\d+/kernel$", PartitionSpec(None, None, "fsdp")),
   (r"(stft|bands_\d+)/.*/kernel$", PartitionSpec(None, None, None, "fsdp")),
 )
 
@@ -32,6 +33,10 @@ Judgement = tuple[Array, tuple[Array, ...]]
 
 def _leaky(x: Array) -> Array:
   return nn.leaky_relu(x, 0.2)
+
+
+def _period_leaky(x: Array) -> Array:
+  return nn.leaky_relu(x, 0.1)
 
 
 class WaveDiscriminator(nn.Module):
@@ -60,6 +65,42 @@ class WaveDiscriminator(nn.Module):
     x = _leaky(layer(self.channels[-1], 5, "mix")(x))
     logits = layer(1, 3, "head")(x)
     return logits[..., 0].astype(jnp.float32), (*features, x)
+
+
+class PeriodDiscriminator(nn.Module):
+  """Strided convolutions over every `period`-th sample, for each phase."""
+
+  period: int
+  channels: tuple[int, ...]  # the last layer does not stride
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, wav: Array) -> Judgement:
+    """Judges waves [B, S]; period logits per 3^(layers - 1) periods."""
+    batch = wav.shape[0]
+    extra = -wav.shape[1] % self.period
+    wav = jnp.pad(wav, ((0, 0), (0, extra)), mode="reflect")
+    # Phases are examples of their own: no sample meets one of another phase.
+    phases = wav.reshape(batch, -1, self.period).swapaxes(1, 2)
+    x = phases.reshape(batch * self.period, -1, 1)
+
+    def layer(features: int, size: int, stride: int, name: str):
+      return conv.Conv1d(
+        features,
+        size,
+        stride=stride,
+        weight_norm=True,
+        dtype=self.dtype,
+        name=name,
+      )
+
+    features = []
+    for i, width in enumerate(self.channels):
+      stride = 3 if i + 1 < len(self.channels) else 1
+      x = _period_leaky(layer(width, 5, stride, f"down_{i}")(x))
+      features.append(x.reshape(batch, self.period, *x.shape[1:]))
+    logits = layer(1, 3, 1, "head")(x)
+    return logits.reshape(batch, -1).astype(jnp.float32), tuple(features)
 
 
 class StftBlock(nn.Module):
@@ -147,6 +188,8 @@ class Discriminators(nn.Module):
   num_wave_scales: int = 3  # 1, 1/2, 1/4 … of the sample rate
   band_channels: int = 0
   band_windows: tuple[int, ...] = ()  # in samples
+  periods: tuple[int, ...] = ()  # in samples
+  period_channels: tuple[int, ...] = ()
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -167,6 +210,11 @@ class Discriminators(nn.Module):
     for i, window in enumerate(self.band_windows if self.band_channels else ()):
       judge = BandDiscriminator(
         self.band_channels, window, self.dtype, name=f"bands_{i}"
+      )
+      judgements.append(judge(wav))
+    for period in self.periods if self.period_channels else ():
+      judge = PeriodDiscriminator(
+        period, self.period_channels, self.dtype, name=f"period_{period}"
       )
       judgements.append(judge(wav))
     return tuple(judgements)

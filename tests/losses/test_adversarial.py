@@ -24,6 +24,19 @@ def test_hinge_at_known_points():
   )
 
 
+def test_least_squares_at_known_points():
+  right = adversarial.least_squares_discriminator(_logits(1.0), _logits(0.0))
+  np.testing.assert_array_equal(right, np.zeros(2))
+  wrong = adversarial.least_squares_discriminator(_logits(3.0), _logits(-2.0))
+  np.testing.assert_array_equal(wrong, np.full(2, 8.0))
+  np.testing.assert_array_equal(
+    adversarial.least_squares_generator(_logits(-1.0)), np.full(2, 4.0)
+  )
+  np.testing.assert_array_equal(
+    adversarial.least_squares_generator(_logits(1.0)), np.zeros(2)
+  )
+
+
 def test_judges_weigh_alike_whatever_their_length():
   logits = [jnp.full((1, 100), 1.0), jnp.full((1, 2), -1.0)]
   np.testing.assert_allclose(adversarial.hinge_generator(logits), [1.0])

@@ -66,6 +66,33 @@ def test_kinds_without_channels_are_left_out():
   assert "bands_0" not in params
 
 
+def test_periods_see_every_pth_sample():
+  """T-C12: what does not fill a period is mirrored; phases do not mix."""
+  judge = discriminators.PeriodDiscriminator(3, (4, 8, 8))
+  wav = jax.random.normal(jax.random.key(0), (2, 100))
+  (logits, features), params = judge.init_with_output(jax.random.key(1), wav)
+  # 34 periods, of which each of two layers leaves a third, rounded up.
+  assert logits.shape == (2, 3 * 4)
+  assert [f.shape for f in features] == [
+    (2, 3, n, c) for n, c in ((12, 4), (4, 8), (4, 8))
+  ]
+  mirrored = jnp.concatenate([wav, wav[:, 98:96:-1]], axis=1)
+  np.testing.assert_array_equal(judge.apply(params, mirrored)[0], logits)
+  moved = judge.apply(params, wav.at[0, 31].add(1.0))
+  changed = np.abs(moved[1][0] - features[0]).max(axis=(2, 3)) > 0
+  np.testing.assert_array_equal(changed, [[False, True, False], [False] * 3])
+  alone = discriminators.PeriodDiscriminator(1, (4, 8))
+  assert _shapes(alone, 90)[1][0].shape == (2, 30)
+
+
+def test_the_size_of_one_of_hifigans():
+  """The five hold 41.1 M, counted with the scales of the weights' norms."""
+  judge = discriminators.PeriodDiscriminator(2, (32, 128, 512, 1024, 1024))
+  params, _ = _shapes(judge, 8192)
+  count = sum(leaf.size for leaf in jax.tree.leaves(params))
+  assert count == 8_218_433 + 2721
+
+
 def test_bands_cover_all_bins_and_do_not_overlap():
   """Whatever the window, every bin is seen by one band, and by one alone."""
   for window in (256, 512, 1024, 2048):
