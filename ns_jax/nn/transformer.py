@@ -17,6 +17,8 @@ class TransformerLayer(nn.Module):
   filter_size: int
   kernel_size: int
   dropout_rate: float
+  out_kernel_size: int
+  relative_window: int | None
   dtype: Any
 
   @nn.compact
@@ -24,9 +26,17 @@ class TransformerLayer(nn.Module):
     """Maps [B, T, D] to ([B, T, D], None), as `nn.scan` wants it."""
     dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
     y = nn.LayerNorm(dtype=self.dtype, name="attention_norm")(x)
-    y = attention.MultiHeadAttention(
-      self.num_heads, dtype=self.dtype, name="attention"
-    )(y, y, mask)
+    if self.relative_window is None:
+      y = attention.MultiHeadAttention(
+        self.num_heads, dtype=self.dtype, name="attention"
+      )(y, y, mask)
+    else:
+      y = attention.RelativeAttention(
+        self.num_heads,
+        self.relative_window,
+        dtype=self.dtype,
+        name="attention",
+      )(y, mask)
     x = x + dropout(y)
     y = nn.LayerNorm(dtype=self.dtype, name="ffn_norm")(x)
     # A convolution reaches into the padding, so that must be zero.
@@ -38,7 +48,16 @@ class TransformerLayer(nn.Module):
       name="ffn_in",
     )(y * mask[..., None])
     y = dropout(nn.relu(y))
-    y = nn.Dense(x.shape[-1], dtype=self.dtype, name="ffn_out")(y)
+    if self.out_kernel_size == 1:
+      y = nn.Dense(x.shape[-1], dtype=self.dtype, name="ffn_out")(y)
+    else:
+      y = conv.Conv1d(
+        x.shape[-1],
+        self.out_kernel_size,
+        scanned=True,
+        dtype=self.dtype,
+        name="ffn_out",
+      )(y * mask[..., None])
     return x + dropout(y), None
 
 
@@ -52,6 +71,8 @@ class Transformer(nn.Module):
   dropout_rate: float
   remat: bool = False
   dtype: Any = jnp.float32
+  out_kernel_size: int = 1  # of the second convolution
+  relative_window: int | None = None  # attention knows distances up to it
 
   @nn.compact
   def __call__(self, x: Array, mask: Array, *, train: bool) -> Array:
@@ -82,6 +103,8 @@ class Transformer(nn.Module):
       self.filter_size,
       self.kernel_size,
       self.dropout_rate,
+      self.out_kernel_size,
+      self.relative_window,
       self.dtype,
       name="layers",
     )(x, mask, train)

@@ -70,3 +70,30 @@ def test_remat_recomputes_layers():
 
   assert "remat" in trace(STACK.clone(remat=True))
   assert "remat" not in trace(STACK)
+
+
+def test_relative_positions_and_a_second_convolution():
+  """The size of VITS's encoder, and still nothing is heard of the padding."""
+  stack = transformer.Transformer(
+    num_layers=6,
+    num_heads=2,
+    filter_size=768,
+    kernel_size=3,
+    dropout_rate=0.1,
+    out_kernel_size=3,
+    relative_window=4,
+  )
+  x = jnp.zeros((1, 9, 192))
+  shapes = jax.eval_shape(
+    functools.partial(stack.init, train=False), jax.random.key(0), x, MASK[:1]
+  )
+  count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+  assert count == 6_208_128 + 6 * 2 * 9 * 96 + 384  # and a final norm
+  small = stack.clone(num_layers=2, filter_size=12, dropout_rate=0.0)
+  x = jax.random.normal(jax.random.key(0), (2, 9, 8))
+  params = small.init(jax.random.key(1), x, MASK, train=False)
+  noisy = jnp.where(MASK[..., None], x, 100.0)
+  clean, dirty = (
+    small.apply(params, one, MASK, train=False) for one in (x, noisy)
+  )
+  np.testing.assert_allclose(clean[MASK], dirty[MASK], atol=1e-5)

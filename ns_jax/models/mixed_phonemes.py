@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Phonemes together with sup-phonemes, and their masked language model.
+
+NaturalSpeech, Sec. 3.2, after Mixed-Phoneme BERT (arXiv 2203.17190): a
+sup-phoneme is a frequent run of phonemes inside a word, and its embedding is
+added to those of all phonemes it is made of.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ns_jax.array_types import Array, check_shapes
+from ns_jax.nn import transformer
+
+
+class Mixed(NamedTuple):
+  """An utterance, or what masking left of it."""
+
+  phonemes: Array  # [B, N] int32, ids; 0 is padding
+  sup_phonemes: Array  # [B, N] int32, id of the one each phoneme is part of
+  span: Array  # [B, N] int32, which of the utterance's sup-phonemes that is
+
+
+class MixedEncoder(nn.Module):
+  """Both embeddings, and a Transformer that knows distances."""
+
+  num_symbols: int
+  num_sup_phonemes: int  # 0: phonemes alone
+  dim: int
+  num_layers: int
+  num_heads: int
+  filter_size: int
+  kernel_size: int
+  dropout_rate: float
+  relative_window: int
+  embedding_std: float
+  remat: bool = False
+  dtype: Any = jnp.float32
+
+  def setup(self):
+    """Makes tables with one more row, which stands for what is masked."""
+    init = nn.initializers.normal(self.embedding_std)
+    self.phoneme_embedding = nn.Embed(
+      self.num_symbols + 1, self.dim, embedding_init=init
+    )
+    if self.num_sup_phonemes:
+      self.sup_embedding = nn.Embed(
+        self.num_sup_phonemes + 1, self.dim, embedding_init=init
+      )
+    self.transformer = transformer.Transformer(
+      self.num_layers,
+      self.num_heads,
+      self.filter_size,
+      self.kernel_size,
+      self.dropout_rate,
+      self.remat,
+      self.dtype,
+      out_kernel_size=self.kernel_size,
+      relative_window=self.relative_window,
+    )
+
+  def __call__(self, mixed: Mixed, mask: Array, *, train: bool) -> Array:
+    """Encodes an utterance; `mask` [B, N] bool is real; [B, N, dim]."""
+    check_shapes(mixed.phonemes, "B N", mixed.sup_phonemes, "B N", mask, "B N")
+    x = self.phoneme_embedding(mixed.phonemes)
+    if self.num_sup_phonemes:
+      x = x + self.sup_embedding(mixed.sup_phonemes)
+    return self.transformer(x, mask, train=train)
+
+
+class MaskedLm(nn.Module):
+  """Tells masked phonemes and sup-phonemes from what is around them."""
+
+  encoder: MixedEncoder
+
+  @nn.compact
+  def __call__(
+    self, mixed: Mixed, mask: Array, num_spans: int, *, train: bool
+  ) -> tuple[Array, Array | None]:
+    """Reads.
+
+    Args:
+      mixed: with some masked.
+      mask: [B, N] bool.
+      num_spans: K, sup-phonemes of the longest utterance.
+      train: whether to drop out.
+
+    Returns:
+      Logits [B, N, num_symbols] of phonemes; and [B, K, num_sup_phonemes] of
+      sup-phonemes, out of the mean over their phonemes, if there are any.
+    """
+    hidden = self.encoder(mixed, mask, train=train).astype(jnp.float32)
+    phonemes = nn.Dense(self.encoder.num_symbols, name="of_phonemes")(hidden)
+    if not self.encoder.num_sup_phonemes:
+      return phonemes, None
+    means = mean_of_spans(hidden, mixed.span, mask, num_spans)
+    of_sup = nn.Dense(self.encoder.num_sup_phonemes, name="of_sup_phonemes")
+    return phonemes, of_sup(means)
+
+
+def mean_of_spans(
+  hidden: Array, span: Array, mask: Array, num_spans: int
+) -> Array:
+  """Means [B, K, D] of vectors [B, N, D] of the same span; 0 where none is."""
+  member = jax.nn.one_hot(span, num_spans) * mask[..., None]
+  counts = jnp.maximum(member.sum(axis=1), 1.0)
+  return jnp.einsum("bnk,bnd->bkd", member, hidden) / counts[..., None]
+
+
+class Masked(NamedTuple):
+  """An utterance to be read, and what should be found in it."""
+
+  mixed: Mixed
+  is_asked: Array  # [B, N] bool, phonemes to tell
+  is_asked_span: Array  # [B, K] bool, sup-phonemes to tell
+
+
+def mask_spans(
+  mixed: Mixed,
+  num_spans: Array,
+  max_spans: int,
+  key: Array,
+  *,
+  rate: float,
+  num_symbols: int,
+  num_sup_phonemes: int,
+) -> Masked:
+  """Masks sup-phonemes with all their phonemes alike.
+
+  Of those that are asked for, 80 % show as masked, 10 % as random symbols, and
+  10 % as they are.
+
+  Args:
+    mixed: the utterance.
+    num_spans: [B] int32, real sup-phonemes.
+    max_spans: K.
+    key: typed key.
+    rate: share of the sup-phonemes that are asked for.
+    num_symbols: V, whose id is that of a masked phoneme.
+    num_sup_phonemes: W, likewise.
+
+  Returns:
+    What to read and what to tell.
+  """
+  shape = (mixed.phonemes.shape[0], max_spans)
+  ask_key, how_key, sup_key, phoneme_key = jax.random.split(key, 4)
+  is_real = jnp.arange(max_spans)[None, :] < num_spans[:, None]
+  asked = is_real & (jax.random.uniform(ask_key, shape) < rate)
+  how = jax.random.uniform(how_key, shape)
+  of_phonemes = lambda spans: jnp.take_along_axis(spans, mixed.span, axis=1)
+  is_asked = of_phonemes(asked) & (mixed.phonemes > 0)
+  hidden = is_asked & of_phonemes(how < 0.8)
+  random = is_asked & of_phonemes((how >= 0.8) & (how < 0.9))
+
+  def shown(true: Array, other: Array, mask_id: int) -> Array:
+    return jnp.where(hidden, mask_id, jnp.where(random, other, true))
+
+  other_sup = jax.random.randint(sup_key, shape, 0, max(num_sup_phonemes, 1))
+  other_phonemes = jax.random.randint(
+    phoneme_key, mixed.phonemes.shape, 1, num_symbols
+  )
+  read = mixed._replace(
+    phonemes=shown(mixed.phonemes, other_phonemes, num_symbols),
+    sup_phonemes=shown(
+      mixed.sup_phonemes, of_phonemes(other_sup), num_sup_phonemes
+    ),
+  )
+  return Masked(read, is_asked, asked)
