@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NaturalSpeech: phonemes to a wave, end to end (arXiv 2205.04421).
+
+Each method is one arrow of the paper's Fig. 1; which of them a loss walks
+along, and where its gradient ends, is the stage's business.
+"""
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+
+from ns_jax.array_types import Array, check_shapes
+from ns_jax.errors import UserError
+from ns_jax.models import hifigan, spectral_codec, vae
+from ns_jax.models.durator import Durator, Upsampled
+from ns_jax.models.flow import Flow
+from ns_jax.models.mixed_phonemes import Mixed, MixedEncoder
+from ns_jax.nn.gaussian import Gaussian
+
+# Layers are stacked on axis 0 by nn.scan, hence the leading None.
+PARTITION_RULES = (
+  (r"layers/attention/(query|key|value)/kernel$", P(None, "fsdp", "tensor")),
+  (r"layers/attention/out/kernel$", P(None, "tensor", None, "fsdp")),
+  (r"transformer/layers/ffn_in/kernel$", P(None, None, "fsdp", "tensor")),
+  (r"transformer/layers/ffn_out/kernel$", P(None, None, "tensor", "fsdp")),
+  (r"stack/layers/(conv|out)/kernel$", P(None, None, "fsdp", "tensor")),
+  (r"memory/bank$", P("fsdp", None)),
+)
+
+
+class NaturalSpeech(nn.Module):
+  """The whole model; its latents have as many channels as its vectors."""
+
+  encoder: MixedEncoder
+  durator: Durator
+  flow: Flow
+  posterior: vae.PosteriorEncoder
+  memory: vae.Memory
+  decoder: nn.Module
+
+  def __call__(
+    self, mixed: Mixed, durations: Array, spectra: Array
+  ) -> tuple[Array, Array]:
+    """Touches every parameter once, to initialise them; see the methods."""
+    mask, frames = mixed.phonemes > 0, spectra.shape[1]
+    frame_mask = jnp.ones(spectra.shape[:2], bool)
+    hidden = self.encode(mixed, mask, train=False)
+    self.predict_durations(hidden, mask, train=False)
+    prior, _ = self.prior(hidden, durations, mask, frames)
+    z = self.to_posterior(prior.mean, frame_mask)
+    heard = self.hear(spectra, frame_mask).mean
+    return self.decode(self.remember(z)), self.to_prior(heard, frame_mask)
+
+  def encode(self, mixed: Mixed, mask: Array, *, train: bool) -> Array:
+    """Hidden phonemes [B, N, D]; mask [B, N] bool."""
+    return self.encoder(mixed, mask, train=train)
+
+  def predict_durations(
+    self, hidden: Array, mask: Array, *, train: bool
+  ) -> Array:
+    """Frames [B, N] float32 of hidden phonemes [B, N, D]."""
+    return self.durator.predict(hidden, mask, train=train)
+
+  def prior(
+    self, hidden: Array, durations: Array, mask: Array, num_frames: int
+  ) -> tuple[Gaussian, Upsampled]:
+    """p(z' | y) at M frames; durations [B, N] float32."""
+    return self.durator(hidden, durations, mask, num_frames)
+
+  def hear(self, spectra: Array, mask: Array) -> Gaussian:
+    """The posterior q(z | x) of spectra [B, T, F]; mask [B, T] bool."""
+    check_shapes(spectra, "B T F", mask, "B T")
+    return self.posterior(spectra, mask)
+
+  def to_posterior(self, z: Array, mask: Array) -> Array:
+    """f: [B, T, D] of the prior to where the posterior is."""
+    return self.flow(z, mask)
+
+  def to_prior(self, z: Array, mask: Array) -> Array:
+    """f⁻¹: [B, T, D] of the posterior to where the prior is."""
+    return self.flow.inverse(z, mask)
+
+  def remember(self, z: Array) -> Array:
+    """What the memory makes of latents [B, T, D]."""
+    return self.memory(z)[0]
+
+  def decode(self, latents: Array) -> Array:
+    """A wave [B, T · hop] float32 of [B, T, D]."""
+    return self.decoder(latents)
+
+
+def make_model(config: ConfigDict, num_symbols: int) -> NaturalSpeech:
+  """Builds the model of `configs/ns1.py`.
+
+  Args:
+    config: the whole of it.
+    num_symbols: of phonemes.
+
+  Raises:
+    UserError: a decoder that does not exist or does not fit the hop.
+  """
+  options, dtype = config.model, jnp.dtype(config.dtype)
+  dim = options.dim
+  return NaturalSpeech(
+    encoder=MixedEncoder(num_symbols, dim=dim, dtype=dtype, **options.encoder),
+    durator=Durator(**options.durator.to_dict(), latent_dim=dim, dtype=dtype),
+    flow=Flow(dim=dim, dtype=dtype, **options.flow),
+    posterior=vae.PosteriorEncoder(
+      latent_dim=dim, dim=dim, dtype=dtype, **options.posterior
+    ),
+    memory=vae.Memory(**options.memory),
+    decoder=_make_decoder(config, dtype),
+  )
+
+
+def _make_decoder(config: ConfigDict, dtype: Any) -> nn.Module:
+  """HiFi-GAN's generator, or the codec's decoder at the frame rate."""
+  options, hop = config.model.decoder.to_dict(), config.audio.hop_samples
+  architecture = options.pop("architecture")
+  if architecture == "spectral":
+    trunk = dict(features=2 * (hop + 1), dtype=dtype, **options)
+    return spectral_codec.SpectralDecoder(hop, trunk)
+  if architecture != "hifigan":
+    raise UserError(
+      f"config.model.decoder.architecture={architecture!r} is unknown; "
+      "use hifigan or spectral"
+    )
+  strides = options["strides"]
+  if math.prod(strides) != hop:
+    raise UserError(
+      f"config.model.decoder.strides={strides} multiply to "
+      f"{math.prod(strides)}, not to config.audio.hop_samples={hop}; "
+      "change one of them"
+    )
+  return hifigan.HifiGan(**options, dtype=dtype)
