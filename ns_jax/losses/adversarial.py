@@ -4,7 +4,8 @@
 Hinge and features (SoundStream, Sec. III-E); least squares (HiFi-GAN, VITS).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -93,3 +94,16 @@ def feature_matching(
     for real, fake in zip(reals, fakes, strict=True)
   ]
   return jnp.mean(jnp.stack(distances), axis=0)
+
+
+class Kind(NamedTuple):
+  """What the two players are taught by."""
+
+  discriminator: Callable[[Sequence[Array], Sequence[Array]], Array]
+  generator: Callable[[Sequence[Array]], Array]
+
+
+KINDS = {
+  "hinge": Kind(hinge_discriminator, hinge_generator),
+  "least_squares": Kind(least_squares_discriminator, least_squares_generator),
+}

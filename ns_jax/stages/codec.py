@@ -11,7 +11,7 @@ from ns_jax.errors import UserError
 from ns_jax.models import codec as codec_lib
 from ns_jax.models import discriminators as discriminators_lib
 from ns_jax.models import quantizer, spectral_codec
-from ns_jax.stages import codec_losses, codec_training
+from ns_jax.stages import codec_training, wave_losses
 from ns_jax.training import optim
 from ns_jax.training.stage import Player, Stage
 
@@ -65,13 +65,13 @@ def build(config: ConfigDict) -> Stage:
     spec=AudioSpec(**config.audio),
     codec=make_codec(config),
     quantization=codec_training.QuantizerOptions(**config.model.quantizer),
-    losses=codec_losses.CodecLosses(
+    losses=wave_losses.WaveLosses(
       spec=AudioSpec(**config.audio),
       discriminators=discriminators_lib.Discriminators(
         dtype=jnp.dtype(config.dtype), **config.model.discriminators
       ),
-      spectral=codec_losses.SpectralOptions(**config.model.spectral),
-      adversarial=codec_losses.AdversarialOptions(**config.model.adversarial),
+      spectral=wave_losses.SpectralOptions(**config.model.spectral),
+      adversarial=wave_losses.AdversarialOptions(**config.model.adversarial),
       weights=dict(config.loss),
       balanced=config.balance_losses,
     ),

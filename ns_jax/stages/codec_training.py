@@ -17,7 +17,7 @@ from ns_jax.losses import quantizer as quantizer_losses
 from ns_jax.losses import wave
 from ns_jax.models import codebooks, quantizer
 from ns_jax.models import codec as codec_lib
-from ns_jax.stages import codec_losses
+from ns_jax.stages import wave_losses
 from ns_jax.training.metrics import Mean
 
 _DB_PER_NEPER = 20.0 / math.log(10.0)
@@ -44,7 +44,7 @@ class CodecTraining:
   spec: AudioSpec
   codec: codec_lib.AnyCodec
   quantization: QuantizerOptions
-  losses: codec_losses.CodecLosses
+  losses: wave_losses.WaveLosses
 
   def init(
     self, key: Array, batch: Batch, frozen: Mapping[str, Any]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a reconstruction is worth: the codec's losses, put together."""
+"""What a reconstructed wave is worth: all its losses, put together."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ns_jax.array_types import Array, Params
 from ns_jax.audio import AudioSpec
+from ns_jax.errors import UserError
 from ns_jax.losses import adversarial, balance, spectral, wave
 from ns_jax.models import discriminators as discriminators_lib
 
@@ -33,6 +34,15 @@ class AdversarialOptions:
   start_step: int
   ramp_steps: int
   num_clips: int | None  # of a batch that are judged; None: all
+  kind: str = "hinge"  # or "least_squares"
+
+  def __post_init__(self) -> None:
+    """Checks the kind."""
+    if self.kind not in adversarial.KINDS:
+      raise UserError(
+        f"config.model.adversarial.kind={self.kind!r} is unknown; "
+        f"use {' or '.join(adversarial.KINDS)}"
+      )
 
   def __call__(self, step: Array) -> Array:
     """Factor in [0, 1] of the adversarial and feature losses."""
@@ -41,7 +51,7 @@ class AdversarialOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class CodecLosses:
+class WaveLosses:
   """The terms of both players and their weights."""
 
   spec: AudioSpec
@@ -59,14 +69,15 @@ class CodecLosses:
   def discriminator(
     self, disc: Params, real: Array, fake: Array, phase: int
   ) -> tuple[Array, Terms]:
-    """Hinge loss on originals and reconstructions [B, S], and what to log."""
+    """Loss on originals and reconstructions [B, S], and what to log."""
     if not self._is_judged(phase):
       return jnp.zeros(()), {}
     judged = slice(self.adversarial.num_clips)
     both = self._judge(disc, jnp.concatenate([real[judged], fake[judged]]))
     logits = [jnp.split(logit, 2) for logit, _ in both]
     real_logits, fake_logits = zip(*logits, strict=True)
-    loss = adversarial.hinge_discriminator(real_logits, fake_logits).mean()
+    judged = adversarial.KINDS[self.adversarial.kind].discriminator
+    loss = judged(real_logits, fake_logits).mean()
     return loss, {
       "real_logit": _mean_over_judges(real_logits),
       "fake_logit": _mean_over_judges(fake_logits),
@@ -168,9 +179,13 @@ class CodecLosses:
     fake_logits, fake_features = zip(*fake_judgements, strict=True)
     feature = adversarial.feature_matching(real_features, fake_features)
     return {
-      "adversarial": adversarial.hinge_generator(fake_logits).mean(),
+      "adversarial": self._generator_loss(fake_logits),
       "feature": feature.mean(),
     }
+
+  def _generator_loss(self, fake_logits: Sequence[Array]) -> Array:
+    kind = adversarial.KINDS[self.adversarial.kind]
+    return kind.generator(fake_logits).mean()
 
   def _judge(
     self, disc: Params, wav: Array
