@@ -47,7 +47,5 @@ def get_config(preset: str = "") -> ConfigDict:
     config.ema_decay = 0.99
   config.optim.decay_steps = config.train.num_steps
   for section in (config.sample, config.preview):
-    section.update(
-      solver="distilled", steps=config["distillation"].get_ref("steps")
-    )
+    section.update(solver="jump", steps=config["distillation"].get_ref("steps"))
   return config

@@ -79,9 +79,10 @@ def main() -> None:
       if not args.distilled:
         continue
       synthesizer = Synthesizer.load(args.distilled)
-    synthesizer.options = dataclasses.replace(
-      synthesizer.options, solver=solver, steps=steps
-    )
+    else:
+      synthesizer.options = dataclasses.replace(
+        synthesizer.options, solver=solver, steps=steps
+      )
     name = f"{solver} {steps}"
     spoken, rtf = _speak(name, synthesizer, pairs, prompts)
     reference = reference or spoken

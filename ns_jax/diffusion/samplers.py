@@ -19,7 +19,7 @@ from ns_jax.diffusion.prediction import score
 from ns_jax.diffusion.schedule import Schedule
 
 DenoiseFn = Callable[[Array, Array], Array]
-_LAST_JUMP_LOG_SNR = 0.5  # alpha / sigma = 1.6
+_JUMP_LOG_SNR = 0.5  # alpha / sigma = 1.6
 T_END = 1e-3  # where generation stops; the score is singular at 0
 
 
@@ -63,9 +63,14 @@ def uniform_log_snr_times(
 def early_log_snr_times(
   schedule: Schedule, num_steps: int, t_start: float, t_end: float
 ) -> Array:
-  """The same, but ending where a distilled model jumps to the data."""
+  """The same, but ending where speech is heard; a jump leads to the data.
+
+  What a network gets wrong in x0_hat, it gets wrong in the noise times
+  alpha / sigma, so that little is won, and on the way to noise much is lost, by
+  going nearer to the data step by step.
+  """
   del t_end
-  last = schedule.time_of_log_snr(jnp.asarray(_LAST_JUMP_LOG_SNR))
+  last = schedule.time_of_log_snr(jnp.asarray(_JUMP_LOG_SNR))
   return uniform_log_snr_times(schedule, num_steps, t_start, last)
 
 
@@ -252,8 +257,8 @@ SOLVERS = {
   "heun": Solver(heun, uniform_times),
   "ddim": Solver(ddim, uniform_log_snr_times),
   "dpmpp_2m": Solver(dpmpp_2m, uniform_log_snr_times),
-  # For models that were distilled to it; the last evaluation jumps to the data.
-  "distilled": Solver(ddim, early_log_snr_times),
+  # The path of distilled models, and of recordings that are retold.
+  "jump": Solver(ddim, early_log_snr_times),
   "euler_maruyama": Solver(euler_maruyama, uniform_times),
   "ancestral": Solver(ancestral, uniform_log_snr_times),
 }

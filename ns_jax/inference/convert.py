@@ -21,7 +21,7 @@ from ns_jax.models import prosody
 from ns_jax.text import pauses, sentences, symbols
 from ns_jax.text.frontend import Frontend
 
-STEPS = 50  # of Heun's method in each direction
+STEPS = 25  # of the solver in each direction
 _LEAST_SPEECH = 0.01  # share of a recording's power
 _LEAST_NOISE_SEC = 0.2
 MAX_SEC = 180.0  # of a recording; its alignment is held in memory whole

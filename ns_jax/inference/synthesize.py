@@ -118,11 +118,6 @@ class Synthesizer:
         f"steps={self._path.steps} and temperature={self._path.temperature}; "
         "take others with the model that it was distilled from"
       )
-    if options.solver == "distilled" and not self._is_distilled:
-      raise UserError(
-        "solver=distilled is for distilled models; distil this one by "
-        "configs/ns2_distilled.py"
-      )
     self._options = options
 
   def _fits(self) -> bool:
@@ -272,7 +267,7 @@ class Synthesizer:
     )
     request = self._request([target])
     planned = self._plan(request, [target], Manner())
-    options = dataclasses.replace(self.options, solver="heun", steps=steps)
+    options = dataclasses.replace(self.options, solver="jump", steps=steps)
     spoken = self._generate(
       self._params,
       request,

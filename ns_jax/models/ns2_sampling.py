@@ -154,7 +154,7 @@ def carry_to_noise(
 ) -> Array:
   """Where the diffusion would have to start to say this (Sec. 5).
 
-  The ODE backwards in time, by Heun's method; what `generate` makes of the
+  The ODE backwards in time; what `generate` with the solver "jump" makes of the
   result with another prompt is the same speech in another voice.
 
   Args:
@@ -163,7 +163,7 @@ def carry_to_noise(
     request: what is said, with a prompt of the voice that says it.
     planned: its timing and pitch.
     latents: [B, T, D] float32, normalised.
-    steps: of the solver, two evaluations each.
+    steps: of the solver.
 
   Returns:
     [B, T, D] float32.
@@ -171,14 +171,14 @@ def carry_to_noise(
   denoise_fn, _ = _denoiser(
     model, params, request, planned, guidance_weight=0.0
   )
-  solver, schedule = samplers.SOLVERS["heun"], model.schedule
-  times = solver.make_times(schedule, steps, samplers.T_END, schedule.start)
+  solver, schedule = samplers.SOLVERS["jump"], model.schedule
+  times = solver.make_times(schedule, steps, schedule.start, samplers.T_END)
   return samplers.integrate(
     denoise_fn,
     schedule,
-    latents,
+    schedule.alpha(times[-1]) * latents,
     jax.random.key(0),  # the ODE draws nothing
-    times=times,
+    times=times[::-1],
     stepper=solver.stepper,
   )
 

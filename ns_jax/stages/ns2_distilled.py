@@ -99,7 +99,7 @@ class _Distillation(ns2.Training):
     repeat = self._denoiser(
       {**frozen["teacher"], "denoiser": student["denoiser"]}, example, 0.0
     )
-    times = samplers.SOLVERS["distilled"].make_times(
+    times = samplers.SOLVERS["jump"].make_times(
       schedule, options.steps, schedule.start, samplers.T_END
     )
     x = samplers.initial_noise(

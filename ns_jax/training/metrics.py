@@ -33,7 +33,7 @@ class Mean:
 
   def compute(self) -> Array:
     """[] float32; NaN where nothing was collected."""
-    return self.total / self.weight
+    return jnp.divide(self.total, self.weight)  # without a warning of 0 / 0
 
 
 def merge_means(parts: Iterable[Mapping[str, Mean]]) -> dict[str, float]:

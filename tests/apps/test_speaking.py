@@ -105,7 +105,6 @@ def test_a_score_and_a_recording_are_sung(run, folder, tmp_path):
     (["--text", "Hi.", "--out", "x.wav", "--seed", "-1"], "-1 is not in"),
     (["--text", "Hi.", "--out", "x.wav", "--guidance", "nan"], "guidance=nan"),
     (["--text", "Hi.", "--out", "x.wav", "--temperature", "inf"], "finite"),
-    (["--text", "Hi.", "--out", "x.wav", "--solver", "distilled"], "distilled"),
     (["--text", "caf\udce9", "--out", "x.wav"], "no UTF-8, from character 4"),
     (["--text", "Hi.", "--out", "x" * 250 + ".wav"], "too long a name"),
     (["--text", "Hi.", "--out", "x.wav", "--speed", "0"], "speed=0.0"),

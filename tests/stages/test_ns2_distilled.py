@@ -91,7 +91,7 @@ def test_in_four_evaluations_it_comes_nearer_to_what_the_teacher_says():
 
   truth = say(_frozen()["teacher"], "dpmpp_2m", 40)
   apart = {
-    name: np.sqrt(np.mean((say(params, "distilled", 3) - truth) ** 2))
+    name: np.sqrt(np.mean((say(params, "jump", 3) - truth) ** 2))
     for name, params in {
       "teacher": _frozen()["teacher"],
       "student": state.ema_params["gen"],

@@ -23,7 +23,7 @@ _WAVE_OUT = click.option(
 _STEPS_EACH_WAY = click.option(
   "--steps",
   type=click.IntRange(min=1),
-  default=50,
+  default=25,  # inference.convert.STEPS
   show_default=True,
   help="Of the solver, each way.",
 )
