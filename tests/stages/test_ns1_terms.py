@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NaturalSpeech's losses: where each one's gradient goes (T-C8), and values."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from ns_jax.models import ns1
+from ns_jax.models.mixed_phonemes import Mixed
+from ns_jax.stages import ns1_terms
+from tests import codecs
+
+HOP, FRAMES, SYMBOLS, SUPS = 16, 12, 9, 5
+PARTS = ("encoder", "durator", "flow", "posterior", "memory", "decoder")
+
+
+def config():
+  """Sizes of a toy."""
+  return ConfigDict(
+    dict(
+      audio=dict(hop_samples=HOP),
+      dtype="float32",
+      model=dict(
+        dim=8,
+        encoder=dict(
+          num_sup_phonemes=SUPS,
+          num_layers=1,
+          num_heads=2,
+          filter_size=12,
+          kernel_size=3,
+          dropout_rate=0.1,
+          relative_window=2,
+          embedding_std=1.0,
+        ),
+        durator=dict(
+          predictor=dict(num_layers=1, kernel_size=3, dropout_rate=0.1),
+          upsampler=dict(num_weights=2, num_coefficients=2, kernel_size=3),
+        ),
+        flow=dict(num_couplings=2, num_layers=2, kernel_size=3),
+        posterior=dict(num_layers=2, kernel_size=3),
+        memory=dict(size=6, num_heads=2),
+        decoder=dict(
+          architecture="hifigan",
+          strides=(4, 4),
+          upsample_kernels=(8, 8),
+          dim=8,
+          unit_kernels=(3,),
+          unit_dilations=(1, 3),
+        ),
+      ),
+    )
+  )
+
+
+@pytest.fixture(scope="module")
+def example():
+  rng = np.random.default_rng(0)
+  mixed = Mixed(
+    jnp.array([[1, 2, 3, 4], [5, 6, 0, 0]]),
+    jnp.array([[0, 0, 1, 2], [3, 4, 0, 0]]),
+    jnp.array([[0, 0, 1, 2], [0, 1, 2, 2]]),
+  )
+  num_frames = jnp.array([12, 9])
+  wav = 0.1 * rng.normal(size=(2, FRAMES * HOP)).astype(np.float32)
+  wav[1, 9 * HOP :] = 0.0
+  return ns1_terms.Example(
+    mixed,
+    mixed.phonemes > 0,
+    jnp.array([[4.0, 2.0, 5.0, 1.0], [6.0, 3.0, 0.0, 0.0]]),
+    jnp.asarray(wav),
+    num_frames,
+  )
+
+
+@pytest.fixture(scope="module")
+def params(example):
+  model = ns1.make_model(config(), SYMBOLS)
+  shown = ns1_terms.spectra(example.wav, HOP)
+  variables = jax.jit(model.init)(
+    jax.random.key(0), example.mixed, example.durations, shown
+  )
+  return codecs.shaken(variables["params"], np.random.default_rng(1), 0.1)
+
+
+def ways(form="moment", gamma=0.01):
+  return ns1_terms.Ways(
+    ns1.make_model(config(), SYMBOLS),
+    ns1_terms.DivergenceOptions(form, gamma, warp=0.07),
+    HOP,
+  )
+
+
+def loss(name, form, aligned, example):
+  """One of the four, as a function of the parameters."""
+  path = ways(form)
+
+  def run(params):
+    keys = jax.random.split(jax.random.key(3))
+    heard = path.hear(params, example, keys[0])
+    expected = path.expect(
+      params, example, keys[1], aligned=aligned, train=True
+    )
+    if name == "backward":
+      return path.backward(params, heard, expected, aligned=aligned).mean()
+    if name == "forward":
+      return path.forward(params, heard, expected).mean()
+    latents = heard.draw if name == "rec" else path.say(params, expected)
+    return jnp.abs(path.voice(params, latents, remembers=True)).mean()
+
+  return run
+
+
+_BETWEEN = {"encoder", "durator", "flow", "posterior"}
+
+
+@pytest.mark.parametrize(
+  ("name", "form", "reached"),
+  [
+    ("rec", "sample", {"posterior", "memory", "decoder"}),
+    ("backward", "sample", _BETWEEN),
+    ("backward", "moment", _BETWEEN),
+    ("forward", "sample", _BETWEEN),
+    ("forward", "moment", _BETWEEN),
+    ("e2e", "sample", {"encoder", "durator", "flow", "memory", "decoder"}),
+  ],
+)
+def test_gradients_go_where_they_should_and_nowhere_else(
+  example, params, name, form, reached
+):
+  gradient = jax.jit(jax.grad(loss(name, form, False, example)))(params)
+  sizes = {
+    part: sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(gradient[part]))
+    for part in PARTS
+  }
+  assert all(np.isfinite(size) for size in sizes.values())
+  assert {part for part, size in sizes.items() if size > 0.0} == reached
+
+
+def test_durations_are_learned_without_labels_once_they_are_predicted(
+  example, params
+):
+  size = {}
+  for aligned in (False, True):
+    gradient = jax.jit(jax.grad(loss("backward", "moment", aligned, example)))(
+      params
+    )
+    leaves = jax.tree.leaves(gradient["durator"]["durations"])
+    size[aligned] = sum(float(jnp.abs(leaf).sum()) for leaf in leaves)
+  assert size[False] > 0.0 and size[True] == 0.0
+
+
+def test_aligned_frames_are_compared_one_by_one(example, params):
+  """Soft-DTW with dear warps is the same sum where lengths are the same."""
+  path, keys = ways(), jax.random.split(jax.random.key(5))
+  heard = path.hear(params, example, keys[0])
+  expected = path.expect(params, example, keys[1], aligned=True, train=False)
+  np.testing.assert_array_equal(expected.num_frames, example.num_frames)
+  plain = path.backward(params, heard, expected, aligned=True)
+  strict = ns1_terms.Ways(
+    path.model, ns1_terms.DivergenceOptions("moment", 1e-4, 1e3), HOP
+  )
+  warped = strict.backward(params, heard, expected, aligned=False)
+  np.testing.assert_allclose(plain, warped, rtol=1e-3)
+
+
+def test_lengths_follow_predicted_durations(example, params):
+  expected = ways().expect(
+    params, example, jax.random.key(6), aligned=False, train=False
+  )
+  counts = np.round(np.asarray(expected.durations).sum(1)).clip(1, FRAMES)
+  np.testing.assert_array_equal(expected.num_frames, counts)
+
+
+def test_slices_lie_within():
+  num_frames = jnp.array([12, 5, 3])
+  starts = jax.vmap(lambda key: ns1_terms.draw_slices(key, num_frames, 4))(
+    jax.random.split(jax.random.key(7), 200)
+  )
+  assert starts.min() == 0
+  np.testing.assert_array_equal(starts.max(axis=0), [8, 1, 0])
+  values = jnp.arange(36).reshape(3, 12)
+  got = ns1_terms.slices(values, jnp.array([8, 1, 0]), 4)
+  np.testing.assert_array_equal(got[:, 0], [8, 13, 24])
+
+
+def test_unknown_forms_are_the_users_error():
+  with pytest.raises(ns1_terms.UserError, match="'exact'"):
+    ns1_terms.DivergenceOptions("exact", 0.01, 0.07)
