@@ -25,7 +25,8 @@ def make_example_fn(
   """Chooses the transform that a config's `data` section names.
 
   Args:
-    data: section with `example` ("waveform", "utterance" or "whole") and its
+    data: section with `example` ("waveform", "utterance",
+      "passage" or "whole") and its
       lengths.
     features: record fields the stage reads.
     spec: gives the hop.
@@ -143,6 +144,65 @@ def utterance(
   )
 
 
+def passage(
+  record: Record,
+  rng: np.random.Generator,
+  *,
+  features: Collection[str],
+  max_frames: int,
+  max_phonemes: int,
+  spec: audio.AudioSpec,
+) -> Example:
+  """Pads whole phonemes with all their frames, as many as there is room for.
+
+  Text and wave belong to each other from the first frame to the last.
+
+  Args:
+    record: with phonemes, durations and `features`.
+    rng: places the beginning where the utterance is too long.
+    features: which of f0, f0_phase, codes, wav and sup_phonemes to return;
+      other names are ignored.
+    max_frames: T.
+    max_phonemes: N.
+    spec: gives the hop.
+
+  Returns:
+    As `utterance`, without first_frame: durations add up to num_frames. Of
+    sup-phonemes, span: [N] int32, which of the passage's each phoneme is part
+    of, from 0; sup_phonemes: [N] int32, its id; num_spans: [] int32.
+  """
+  durations = record["durations"]
+  ends = np.cumsum(durations)
+  # From the last beginning everything that follows fits.
+  fits = ends[-1] - (ends - durations) <= max_frames
+  fits &= np.arange(len(durations), 0, -1) <= max_phonemes
+  last = int(np.argmax(fits)) if fits.any() else len(durations) - 1
+  first = int(rng.integers(0, last + 1))
+  start = int(ends[first] - durations[first])
+  count = int(np.searchsorted(ends, start + max_frames, side="right")) - first
+  stop = first + min(max(count, 1), max_phonemes)
+  # One phoneme alone may be too long.
+  kept = np.minimum(durations[first:stop], max_frames)
+  example = {"durations": _pad(kept, max_phonemes)}
+  if "sup_phonemes" in features:
+    lengths = record["sup_lengths"]
+    spans = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    ids = np.repeat(record["sup_phonemes"], lengths)[first:stop]
+    spans = spans[first:stop] - spans[first]
+    example["span"] = _pad(spans, max_phonemes)
+    example["sup_phonemes"] = _pad(ids, max_phonemes)
+    example["num_spans"] = np.array(spans[-1] + 1, np.int32)
+  return example | _cut(
+    record,
+    slice(first, stop),
+    slice(start, start + int(kept.sum())),
+    features,
+    max_frames,
+    max_phonemes,
+    spec,
+  )
+
+
 def whole(
   record: Record,
   rng: np.random.Generator,
@@ -192,7 +252,7 @@ def whole(
   )
 
 
-_OF_TEXT = {"utterance": utterance, "whole": whole}
+_OF_TEXT = {"utterance": utterance, "passage": passage, "whole": whole}
 
 
 def _cut(

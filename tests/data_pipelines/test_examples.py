@@ -124,6 +124,74 @@ def test_a_phoneme_may_be_longer_than_the_window(spec):
     np.testing.assert_array_equal(example["f0"], first + np.arange(10))
 
 
+def _passage(record, seed, spec, **sizes):
+  return examples.passage(
+    record,
+    np.random.default_rng(seed),
+    features=("f0", "wav", "sup_phonemes"),
+    spec=spec,
+    **sizes,
+  )
+
+
+def _with_sups(record):
+  """Sup-phonemes of two phonemes each; the last may have one."""
+  count = len(record["phonemes"])
+  lengths = [2] * (count // 2) + [1] * (count % 2)
+  ids = 100 + np.arange(len(lengths), dtype=np.int32)
+  return {**record, "sup_phonemes": ids, "sup_lengths": np.array(lengths)}
+
+
+def test_a_short_passage_is_the_utterance(spec):
+  record = _with_sups(_record([3, 0, 4], spec))
+  example = _passage(record, 0, spec, max_frames=10, max_phonemes=5)
+  np.testing.assert_array_equal(example["durations"], [3, 0, 4, 0, 0])
+  np.testing.assert_array_equal(example["f0"], [*range(7), 0, 0, 0])
+  np.testing.assert_array_equal(example["sup_phonemes"], [100, 100, 101, 0, 0])
+  np.testing.assert_array_equal(example["span"], [0, 0, 1, 0, 0])
+  assert example["num_spans"] == 2
+  assert all(v.dtype in (np.int32, np.float32) for v in example.values())
+
+
+def test_of_a_long_utterance_whole_phonemes_are_taken(spec):
+  rng = np.random.default_rng(1)
+  record = _with_sups(_record(rng.integers(0, 6, 41), spec))
+  bounds = np.concatenate([[0], np.cumsum(record["durations"])])
+  firsts, lasts = set(), set()
+  for seed in range(200):
+    example = _passage(record, seed, spec, max_frames=20, max_phonemes=12)
+    count, frames = int(example["num_phonemes"]), int(example["num_frames"])
+    first = int(example["phonemes"][0]) - 1
+    start, stop = bounds[first], bounds[first + count]
+    np.testing.assert_array_equal(
+      example["durations"][:count], record["durations"][first : first + count]
+    )
+    assert example["durations"].sum() == frames == stop - start <= 20
+    np.testing.assert_array_equal(
+      example["f0"][:frames], np.arange(start, stop)
+    )
+    # Not one phoneme more would have fitted.
+    assert (
+      count == 12
+      or first + count == 41
+      or bounds[first + count + 1] > (start + 20)
+    )
+    own = np.arange(first, first + count) // 2
+    np.testing.assert_array_equal(example["sup_phonemes"][:count], 100 + own)
+    np.testing.assert_array_equal(example["span"][:count], own - own[0])
+    assert example["num_spans"] == own[-1] - own[0] + 1
+    firsts.add(first)
+    lasts.add(first + count)
+  assert {0} <= firsts and {41} <= lasts and len(firsts) > 20
+
+
+def test_one_phoneme_longer_than_the_passage_is_cut(spec):
+  record = _with_sups(_record([50], spec))
+  example = _passage(record, 0, spec, max_frames=10, max_phonemes=5)
+  np.testing.assert_array_equal(example["durations"], [10, 0, 0, 0, 0])
+  np.testing.assert_array_equal(example["f0"], np.arange(10))
+
+
 def test_whole_utterance_with_a_pause_offered_before_each_word(spec):
   record = _record([2, 3, 4, 5], spec)
   record["word_starts"] = np.array([0, 1, 0, 1], np.uint8)
