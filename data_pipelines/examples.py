@@ -25,9 +25,8 @@ def make_example_fn(
   """Chooses the transform that a config's `data` section names.
 
   Args:
-    data: section with `example` ("waveform", "utterance",
-      "passage" or "whole") and its
-      lengths.
+    data: section with `example` ("waveform", "utterance", "passage" or
+      "whole") and its lengths.
     features: record fields the stage reads.
     spec: gives the hop.
 

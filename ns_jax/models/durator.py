@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ns_jax.array_types import Array, check_shapes
+from ns_jax.models import prosody
 from ns_jax.nn import conv
 from ns_jax.nn.gaussian import Gaussian
 
 _NEVER = -1e9  # logit of padding
 _FEATURES = 8  # that each phoneme is known by where weights are computed
 _FIRST_DURATION_FRAMES = 6.0
-_MAX_DURATION_FRAMES = 400.0
 
 
 class Upsampled(NamedTuple):
@@ -86,7 +86,7 @@ class DurationPredictor(nn.Module):
     bias = nn.initializers.constant(math.log(_FIRST_DURATION_FRAMES))
     log_durations = nn.Dense(1, bias_init=bias, name="out")(x)[..., 0]
     log_durations = log_durations.astype(jnp.float32)
-    log_most = math.log(_MAX_DURATION_FRAMES)
+    log_most = math.log(prosody.MAX_DURATION_FRAMES)
     return jnp.exp(jnp.minimum(log_durations, log_most)) * mask
 
 

@@ -5,7 +5,6 @@ Each method is one arrow of the paper's Fig. 1; which of them a loss walks
 along, and where its gradient ends, is the stage's business.
 """
 
-import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -129,11 +128,11 @@ def _make_decoder(config: ConfigDict, dtype: Any) -> nn.Module:
       f"config.model.decoder.architecture={architecture!r} is unknown; "
       "use hifigan or spectral"
     )
-  strides = options["strides"]
-  if math.prod(strides) != hop:
+  decoder = hifigan.HifiGan(**options, dtype=dtype)
+  if decoder.hop_samples != hop:
     raise UserError(
-      f"config.model.decoder.strides={strides} multiply to "
-      f"{math.prod(strides)}, not to config.audio.hop_samples={hop}; "
+      f"config.model.decoder.strides={decoder.strides} multiply to "
+      f"{decoder.hop_samples}, not to config.audio.hop_samples={hop}; "
       "change one of them"
     )
-  return hifigan.HifiGan(**options, dtype=dtype)
+  return decoder

@@ -76,8 +76,8 @@ class WaveLosses:
     both = self._judge(disc, jnp.concatenate([real[judged], fake[judged]]))
     logits = [jnp.split(logit, 2) for logit, _ in both]
     real_logits, fake_logits = zip(*logits, strict=True)
-    judged = adversarial.KINDS[self.adversarial.kind].discriminator
-    loss = judged(real_logits, fake_logits).mean()
+    kind = adversarial.KINDS[self.adversarial.kind]
+    loss = kind.discriminator(real_logits, fake_logits).mean()
     return loss, {
       "real_logit": _mean_over_judges(real_logits),
       "fake_logit": _mean_over_judges(fake_logits),
