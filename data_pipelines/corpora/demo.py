@@ -27,11 +27,12 @@ VERSION = "1.1.0"
 SENTENCES = pathlib.Path(__file__).with_name("demo_sentences.txt")
 HELD_OUT_SENTENCES = {"valid": 30, "test": 30}  # at the end, in this order
 
-_VOICES = {
+_MANY = {
   "train": demo_voices.TRAIN,
   "valid": demo_voices.VALID,
   "test": demo_voices.TEST,
 }
+_ONE = dict.fromkeys(_MANY, demo_voices.ONE)
 _LEAD_FRAMES, _TAIL_FRAMES = 2, 4  # silence around the speech
 
 
@@ -41,16 +42,25 @@ class Size:
 
   voices: Mapping[str, int]
   sentences: Mapping[str, int]
+  tables: Mapping[str, Mapping[str, espeak.Voice]]
 
 
 SIZES = {
+  # About 60 minutes, about 15, and seconds, for tests.
   "full": Size(
     voices=dict(train=44, valid=4, test=4),
     sentences=dict(train=30, valid=15, test=15),
+    tables=_MANY,
+  ),
+  "one_voice": Size(
+    voices=dict(train=1, valid=1, test=1),
+    sentences=dict(train=300, valid=30, test=30),
+    tables=_ONE,
   ),
   "tiny": Size(
     voices=dict(train=4, valid=2, test=2),
     sentences=dict(train=4, valid=2, test=2),
+    tables=_MANY,
   ),
 }
 
@@ -59,7 +69,7 @@ SIZES = {
 class DemoCorpus:
   """The corpus as the builder sees it; an item is a speaker's sentences."""
 
-  size: str  # "full" (about 45 minutes) or "tiny" (seconds, for tests)
+  size: str  # a name in SIZES
   spec: audio.AudioSpec
   description = "English by espeak-ng in many voices, with exact durations."
   features = (
@@ -100,7 +110,7 @@ class DemoCorpus:
     for split, num_voices in size.voices.items():
       order = np.random.default_rng(0).permutation(len(sentences(split)))
       count = size.sentences[split]
-      for number, speaker in enumerate(voices(split, num_voices)):
+      for number, speaker in enumerate(voices(size.tables[split], num_voices)):
         picked = np.arange(number * count, (number + 1) * count) % len(order)
         yield (
           split,
@@ -112,7 +122,7 @@ class DemoCorpus:
     del notes
     for item in items:
       split, speaker = item["split"], item["speaker"]
-      engine, voice = espeak.Engine(), _VOICES[split][speaker]
+      engine, voice = espeak.Engine(), SIZES[self.size].tables[split][speaker]
       for i in item["sentences"]:
         name, text = f"{speaker}_{split}{i:03d}", sentences(split)[i]
         yield speak(engine, name, speaker, voice, text, self.spec)
@@ -121,9 +131,10 @@ class DemoCorpus:
     """There is nothing to add."""
 
 
-def voices(split: str, count: int) -> dict[str, espeak.Voice]:
-  """Takes `count` speakers of a split, low and high ones alike."""
-  table = _VOICES[split]
+def voices(
+  table: Mapping[str, espeak.Voice], count: int
+) -> dict[str, espeak.Voice]:
+  """Takes `count` speakers of a table, low and high ones alike."""
   picked = [round(i * len(table) / count) for i in range(count)]
   names = list(table)
   return {names[i]: table[names[i]] for i in picked}

@@ -12,7 +12,6 @@ from data_pipelines.corpora import demo
 from ns_jax import audio, evaluation, sharding, stages
 from ns_jax.errors import UserError
 from ns_jax.inference import restore
-from ns_jax.models.ns2_sampling import SampleOptions
 from ns_jax.training import workdir
 
 DTYPES = ("float32", "bfloat16")
@@ -96,8 +95,6 @@ def check(
   _check_batches(config, name, splits)
   stages.build(config)
   evaluation.check(config)
-  if "sample" in config:
-    SampleOptions(**config.sample)
   if "codec" not in config:
     return
   if config.codec.stage != "codec":

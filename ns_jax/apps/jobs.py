@@ -90,30 +90,31 @@ def synthesize(
   prompt: str | None,
   out: str | None,
 ) -> None:
-  """Says a text in the voice of a prompt.
+  """Says a text, in the voice of a prompt or in the model's own.
 
   Args:
-    config: its section sample chooses the solver; the rest comes from the run.
-    path: workdir of a trained ns2 run.
+    config: its section sample says how; the rest comes from the run.
+    path: workdir of a trained run of ns2 or ns1.
     text: what to say.
-    prompt: audio file with the voice.
+    prompt: audio file with the voice; None for ns1.
     out: wave file to write.
 
   Raises:
     UserError: something is missing, or the text or prompt cannot be used.
   """
-  if text is None or prompt is None or out is None:
-    raise UserError("--mode=synthesize needs --text, --prompt and --out")
+  if text is None or out is None:
+    raise UserError("--mode=synthesize needs --text and --out")
   if "sample" not in config:
     raise UserError(
-      "this stage cannot speak; give the config and workdir of an ns2 run"
+      "this stage cannot speak; give the config and workdir of a run of ns1 or "
+      "ns2"
     )
   seconds = speaking.synthesize(
     [text],
-    [prompt],
+    [prompt] if prompt else [],
     out,
     model=str(path),
-    sampling=speaking.Sampling(**config.sample),
+    sampling=speaking.Sampling.of(config.sample),
     manner=Manner(),
     seed=config.seed,
     overwrite=True,

@@ -4,7 +4,8 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -13,15 +14,17 @@ from ns_jax import audio
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
-from ns_jax.inference import convert, narrate, restore
+from ns_jax.inference import convert, narrate, restore, single_voice
 from ns_jax.inference.align import SpeechAligner
+from ns_jax.inference.single_voice import SingleVoice
 from ns_jax.inference.synthesize import Synthesizer
-from ns_jax.inference.utterance import Manner, Utterance
+from ns_jax.inference.utterance import Manner, Speaker, Utterance
 from ns_jax.models import prosody
 from ns_jax.singing import plan
 from ns_jax.singing.plan import Rendition
 from ns_jax.singing.score import read_score
 from ns_jax.text import sentences
+from ns_jax.training import workdir
 
 _LONGEST_TEXT = 1_000_000  # characters
 _LONGEST_NAME = 240  # bytes, with room for what marks it as unfinished
@@ -36,6 +39,12 @@ class Sampling:
   temperature: float | None = None
   guidance: float | None = None
 
+  @classmethod
+  def of(cls, sample: Mapping[str, Any]) -> "Sampling":
+    """What a config's section `sample` says of them."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    return cls(**{name: sample[name] for name in names if name in sample})
+
 
 def load(model: str, sampling: Sampling | None = None) -> Synthesizer:
   """The model of a bundle or workdir, or the one that comes along."""
@@ -44,6 +53,37 @@ def load(model: str, sampling: Sampling | None = None) -> Synthesizer:
   given = {name: value for name, value in chosen.items() if value is not None}
   synthesizer.options = dataclasses.replace(synthesizer.options, **given)
   return synthesizer
+
+
+def load_speaker(
+  model: str, prompts: Sequence[str], sampling: Sampling
+) -> Speaker:
+  """Somebody who speaks: a model with a voice, or one that hears a prompt.
+
+  Raises:
+    UserError: a prompt is missing or too much, or the model takes no such
+      choice.
+  """
+  folder = restore.weights_folder(model, "ns2")
+  if workdir.read_config(folder).get("stage") not in single_voice.STAGES:
+    if not prompts:
+      raise UserError("--prompt is missing: this model speaks in any voice")
+    synthesizer = load(model, sampling)
+    voices = [audio.read_audio(path, synthesizer.spec) for path in prompts]
+    return synthesizer.in_voice(synthesizer.encode_prompt(*voices))
+  if prompts:
+    raise UserError(
+      f"{model}: speaks in a voice of its own; leave out --prompt"
+    )
+  for name in ("solver", "steps", "guidance"):
+    if getattr(sampling, name) is not None:
+      raise UserError(f"{model}: has no diffusion; leave out --{name}")
+  speaker = SingleVoice.load(folder)
+  if sampling.temperature is not None:
+    speaker.options = dataclasses.replace(
+      speaker.options, temperature=sampling.temperature
+    )
+  return speaker
 
 
 def synthesize(
@@ -62,7 +102,7 @@ def synthesize(
 
   Args:
     texts: one, or with `into_folder` any number.
-    prompts: audio files of one speaker.
+    prompts: audio files of one speaker; none where the model has a voice.
     out: the wave file, or the folder of them, made if missing.
     model: bundle or workdir; "shipped": the one that comes along.
     sampling: of the diffusion.
@@ -82,16 +122,14 @@ def synthesize(
     if into_folder
     else [_writable_wave(out, overwrite)]
   )
-  synthesizer = load(model, sampling)
+  speaker = load_speaker(model, prompts, sampling)
   for i, text in enumerate(texts):
     try:
-      sentences.pieces(text, synthesizer.max_phonemes)
+      sentences.pieces(text, speaker.max_phonemes)
     except UserError as error:
       where = f"text {i + 1} of {len(texts)}: " if into_folder else ""
       raise UserError(f"{where}{error}") from error
-  spec = synthesizer.spec
-  voices = [audio.read_audio(path, spec) for path in prompts]
-  prompt = synthesizer.encode_prompt(*voices)
+  spec = speaker.spec
   if into_folder:
     _make_folder(targets[0].parent)
   seconds = 0.0
@@ -99,9 +137,7 @@ def synthesize(
   for text, target in tqdm.tqdm(
     pairs, desc="speak", unit="text", disable=len(pairs) == 1
   ):
-    speech = narrate.narrate(
-      synthesizer, text, prompt, seed=seed, manner=manner
-    )
+    speech = narrate.narrate(speaker, text, seed=seed, manner=manner)
     _write(target, speech.wav, spec)
     seconds += len(speech.wav) / spec.sample_rate_hz
   return seconds

@@ -15,6 +15,8 @@ EVALUATORS = (
   "synthesis",
   "zero_shot",
   "robustness",
+  "reading",
+  "reading_judged",
 )
 
 

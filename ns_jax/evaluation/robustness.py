@@ -66,9 +66,8 @@ def evaluate(context: Context) -> Section:
   texts = tqdm.tqdm(sentences(), desc="robustness", unit="sentence")
   for i, (text, voice) in enumerate(zip(texts, voices, strict=False), 1):
     prompt = trials.cut_prompt(voice, options.prompt_sec, context.spec)
-    speech = narrate.narrate(
-      synthesizer, text, synthesizer.encode_prompt(prompt.wav)
-    )
+    speaker = synthesizer.in_voice(synthesizer.encode_prompt(prompt.wav))
+    speech = narrate.narrate(speaker, text)
     said = (speech.wav, _say(control, text, context.spec))
     for system, wav in zip(SYSTEMS, said, strict=True):
       name = context.save_wav(f"hard_{i:02d}.{system}", wav)

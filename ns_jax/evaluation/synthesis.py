@@ -17,7 +17,7 @@ from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips, prosody
 from ns_jax.evaluation.contract import Context, Section, mean
 from ns_jax.inference.synthesize import Synthesizer
-from ns_jax.inference.utterance import Speech, Utterance
+from ns_jax.inference.utterance import PitchedSpeech, Utterance
 from ns_jax.text import symbols
 
 _MEANS = (
@@ -118,7 +118,7 @@ def _prompt(spoken: Sequence[Mapping], target: Mapping) -> Mapping | None:
 
 def _speak(
   synthesizer: Synthesizer, target: Mapping, prompt: Mapping, other: Mapping
-) -> dict[str, Speech]:
+) -> dict[str, PitchedSpeech]:
   right = synthesizer.encode_prompt(clips.reference_wav(prompt))
   wrong = synthesizer.encode_prompt(clips.reference_wav(other))
   phonemes, durations = target["phonemes"], target["durations"]
@@ -135,7 +135,7 @@ def _compare(
   context: Context,
   target: Mapping,
   prompt: Mapping,
-  speeches: Mapping[str, Speech],
+  speeches: Mapping[str, PitchedSpeech],
 ) -> dict[str, Any]:
   mels = {
     name: clips.log_mel(speech.wav, context.spec)
@@ -172,7 +172,7 @@ def _compare(
 
 
 def _draw(
-  context: Context, target: Mapping, speeches: Mapping[str, Speech]
+  context: Context, target: Mapping, speeches: Mapping[str, PitchedSpeech]
 ) -> str:
   """Draws the recording over what was spoken; returns the picture's name."""
   wavs = {"recording": clips.reference_wav(target)}

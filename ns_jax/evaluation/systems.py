@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sentence as recorded, as the codec keeps it, and as the model says it."""
 
+import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ns_jax.errors import UserError
-from ns_jax.evaluation import clips
-from ns_jax.evaluation.contract import Context
+from ns_jax.evaluation import clips, words
+from ns_jax.evaluation.contract import Context, mean
 from ns_jax.evaluation.trials import Spoken
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.inference.codec import SpeechCodec
@@ -18,6 +19,40 @@ from ns_jax.inference.utterance import Utterance
 
 NAMES = ("recording", "codec", "synthesised")
 _TIMED_CLIPS = 4
+
+
+def compare(
+  details: Sequence[Mapping[str, Any]],
+  names: Sequence[str],
+  means: Sequence[str],
+) -> dict[str, dict[str, float]]:
+  """Sums word errors and takes means of the rest, system by system.
+
+  Args:
+    details: a row for each sentence and system, with its word errors.
+    names: of the systems.
+    means: of the columns to take means of.
+
+  Returns:
+    quantity -> system -> value; NaN where it makes no sense.
+  """
+  of_system = {
+    name: [row for row in details if row["system"] == name] for name in names
+  }
+  fields = [field.name for field in dataclasses.fields(words.WordErrors)]
+  errors = {
+    name: words.total(
+      words.WordErrors(*(row[field] for field in fields)) for row in rows
+    )
+    for name, rows in of_system.items()
+  }
+  return {
+    "wer_percent": {name: e.rate_percent for name, e in errors.items()},
+    **{
+      quantity: {name: mean(rows, quantity) for name, rows in of_system.items()}
+      for quantity in means
+    },
+  }
 
 
 class Systems:

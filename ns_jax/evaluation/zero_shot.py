@@ -7,7 +7,7 @@ the codec makes of it stand beside them. Needs the extra `judges`.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -25,7 +25,7 @@ from ns_jax.evaluation import (
   voices,
   words,
 )
-from ns_jax.evaluation.contract import Context, Section, mean
+from ns_jax.evaluation.contract import Context, Section
 from ns_jax.evaluation.judges import Judges
 from ns_jax.evaluation.systems import Systems
 from ns_jax.evaluation.trials import Spoken
@@ -127,7 +127,7 @@ def evaluate(context: Context) -> Section:
       "speakers": len({target["speaker"] for target, _ in pairs}),
       "rtf": float(np.mean(speak.real_time_factors)),
     },
-    comparison=compare_systems(details),
+    comparison=systems.compare(details, systems.NAMES, _MEANS),
     rows=[{name: row[name] for name in _COLUMNS} for row in details],
     details=details,
     pictures=pictures,
@@ -194,37 +194,6 @@ def judge(
       }
     )
   return rows
-
-
-def compare_systems(
-  details: Sequence[Mapping[str, Any]],
-) -> dict[str, dict[str, float]]:
-  """Sums word errors and takes means of the rest, system by system.
-
-  Args:
-    details: rows of `judge`.
-
-  Returns:
-    quantity -> system -> value; NaN where it makes no sense.
-  """
-  of_system = {
-    name: [row for row in details if row["system"] == name]
-    for name in systems.NAMES
-  }
-  fields = [field.name for field in dataclasses.fields(words.WordErrors)]
-  errors = {
-    name: words.total(
-      words.WordErrors(*(row[field] for field in fields)) for row in rows
-    )
-    for name, rows in of_system.items()
-  }
-  return {
-    "wer_percent": {name: e.rate_percent for name, e in errors.items()},
-    **{
-      quantity: {name: mean(rows, quantity) for name, rows in of_system.items()}
-      for quantity in _MEANS
-    },
-  }
 
 
 def _explain(context: Context) -> str:

@@ -16,7 +16,7 @@ from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference.align import SpeechAligner
 from ns_jax.inference.synthesize import Synthesizer
-from ns_jax.inference.utterance import Speech, Utterance, Voice, parts
+from ns_jax.inference.utterance import PitchedSpeech, Utterance, Voice, parts
 from ns_jax.models import prosody
 from ns_jax.text import pauses, sentences, symbols
 from ns_jax.text.frontend import Frontend
@@ -95,7 +95,7 @@ def convert(
   voice: np.ndarray,
   *,
   steps: int = STEPS,
-) -> Speech:
+) -> PitchedSpeech:
   """Says what was said in another voice, at its pitch, with the same timing.
 
   Args:
@@ -123,7 +123,7 @@ def enhance(
   noise: np.ndarray | None = None,
   *,
   steps: int = STEPS,
-) -> Speech:
+) -> PitchedSpeech:
   """Says what was said without the noise around it.
 
   Args:
@@ -186,7 +186,7 @@ def _retell(
   other: Voice,
   f0_hz: np.ndarray,
   steps: int,
-) -> Speech:
+) -> PitchedSpeech:
   """Retells a recording, part after part where it is long.
 
   Args:
@@ -215,7 +215,7 @@ def _retell(
       )
     )
   wav = np.concatenate([speech.wav for speech in told])
-  return Speech(wav[: len(source.wav)], source.durations, f0_hz)
+  return PitchedSpeech(wav[: len(source.wav)], source.durations, f0_hz)
 
 
 def _middle_hz(f0_hz: np.ndarray, where: str) -> float:

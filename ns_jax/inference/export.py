@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ns_jax.errors import UserError
-from ns_jax.inference import bundle, restore
+from ns_jax.inference import bundle, restore, single_voice
 from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
 from ns_jax.inference.restore import Weights
 
@@ -18,7 +18,7 @@ def export(weights: Weights, folder: pathlib.Path, card: str) -> None:
   """Writes a run as a bundle.
 
   Args:
-    weights: of a run of the codec, the aligner or ns2.
+    weights: of a run of the codec, the aligner, ns1 or ns2.
     folder: for the bundle.
     card: its model card, Markdown.
 
@@ -33,7 +33,7 @@ def export(weights: Weights, folder: pathlib.Path, card: str) -> None:
     )
   config, arrays = _PARTS[stage](weights)
   kept = _fields(weights.config, _COMMON) | config
-  arrays = {"params": {"gen": weights.params["gen"]}, **arrays}
+  arrays = {"params": {"gen": weights.params["gen"]}} | arrays
   bundle.write(folder, ConfigDict(kept), weights.step, arrays, card)
 
 
@@ -76,9 +76,21 @@ def _ns2(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
   return kept, {"frozen": {"codec": frozen}}
 
 
+def _ns1(weights: Weights) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Without what hears: it has no part in speaking."""
+  kept = _fields(weights.config, ("sample",))
+  parts = ("dim", "encoder", "durator", "flow", "posterior", "memory")
+  kept["model"] = _fields(weights.config.model, (*parts, "decoder"))
+  return kept, {
+    "params": {"gen": single_voice.spoken(weights.params["gen"])},
+    "model_state": {"remembers": weights.model_state["remembers"]},
+  }
+
+
 _PARTS = {
   "codec": _codec,
   "aligner": _aligner,
+  "ns1": _ns1,
   "ns2": _ns2,
   "ns2_distilled": _ns2,
 }

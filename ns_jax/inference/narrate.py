@@ -5,8 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ns_jax.audio import AudioSpec
 from ns_jax.inference.synthesize import Synthesizer
-from ns_jax.inference.utterance import Manner, Speech, Utterance, Voice, parts
+from ns_jax.inference.utterance import (
+  Manner,
+  PitchedSpeech,
+  Speaker,
+  Speech,
+  Utterance,
+  parts,
+)
 from ns_jax.text import sentences
 from ns_jax.text.sentences import Piece
 
@@ -15,9 +23,8 @@ _SILENT = 1e-3  # of full scale, -60 dBFS
 
 
 def narrate(
-  synthesizer: Synthesizer,
+  speaker: Speaker,
   text: str,
-  voice: Voice,
   *,
   seed: int = 0,
   manner: Manner | None = None,
@@ -25,10 +32,9 @@ def narrate(
   """Says a text, sentence after sentence, with a pause after each.
 
   Args:
-    synthesizer: the model.
+    speaker: who says it: `Synthesizer.in_voice(...)` or a `SingleVoice`.
     text: American English; empty lines part paragraphs.
-    voice: from `Synthesizer.encode_prompt`.
-    seed: of the diffusion's noise.
+    seed: of what is drawn.
     manner: how.
 
   Returns:
@@ -37,13 +43,12 @@ def narrate(
   Raises:
     UserError: there is nothing to say.
   """
-  found = sentences.pieces(text, synthesizer.max_phonemes)
-  utterances = [Utterance(piece.phonemes, voice) for piece in found]
+  found = sentences.pieces(text, speaker.max_phonemes)
   spoken: list[Speech] = []
-  for first in range(0, len(utterances), _BATCH_SIZE):
-    batch = utterances[first : first + _BATCH_SIZE]
-    spoken += synthesizer.speak(batch, seed=seed + first, manner=manner)
-  return _joined(synthesizer, found, spoken)
+  for first in range(0, len(found), _BATCH_SIZE):
+    batch = [piece.reading for piece in found[first : first + _BATCH_SIZE]]
+    spoken += speaker.say(batch, seed=seed + first, manner=manner)
+  return _joined(speaker.spec, found, spoken)
 
 
 def perform(
@@ -52,7 +57,7 @@ def perform(
   *,
   seed: int = 0,
   energy_db: float = 0.0,
-) -> Speech:
+) -> PitchedSpeech:
   """Says or sings what is planned to the frame, part after part where long.
 
   Args:
@@ -63,7 +68,7 @@ def perform(
   """
   durations, f0_hz = planned.durations, planned.f0_hz
   assert durations is not None and f0_hz is not None
-  told: list[Speech] = []
+  told: list[PitchedSpeech] = []
   for phonemes, frames in parts(
     planned.phonemes, durations, synthesizer.max_phonemes
   ):
@@ -76,24 +81,21 @@ def perform(
     manner = Manner(energy_db=energy_db)
     told += synthesizer.speak([part], seed=seed + len(told), manner=manner)
   wav = np.concatenate([speech.wav for speech in told])
-  return Speech(wav, durations, f0_hz)
+  return PitchedSpeech(wav, durations, f0_hz)
 
 
 def _joined(
-  synthesizer: Synthesizer, found: Sequence[Piece], spoken: Sequence[Speech]
+  spec: AudioSpec, found: Sequence[Piece], spoken: Sequence[Speech]
 ) -> Speech:
   """The pieces in a row; silence makes up where a pause came out short."""
-  spec = synthesizer.spec
-  waves, f0_hz = [], []
+  waves = []
   for piece, speech in zip(found, spoken, strict=True):
     loud = np.flatnonzero(np.abs(speech.wav) > _SILENT)
     quiet = len(speech.wav) - 1 - (loud[-1] if loud.size else -1)
     wanted = round(piece.pause_sec * spec.sample_rate_hz)
     frames = spec.num_frames(max(wanted - int(quiet), 0))
     waves += [speech.wav, np.zeros(spec.num_samples(frames), np.float32)]
-    f0_hz += [speech.f0_hz, np.zeros(frames, np.float32)]
   return Speech(
     wav=np.concatenate(waves),
     durations=np.concatenate([speech.durations for speech in spoken]),
-    f0_hz=np.concatenate(f0_hz),
   )

@@ -19,11 +19,12 @@ from ns_jax.errors import UserError
 from ns_jax.inference import restore
 from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
 from ns_jax.inference.restore import Weights
-from ns_jax.inference.utterance import Manner, Speech, Utterance, Voice
+from ns_jax.inference.utterance import Manner, PitchedSpeech, Utterance, Voice
 from ns_jax.models import ns2_sampling, prosody
 from ns_jax.models.ns2_sampling import SampleOptions
 from ns_jax.stages import ns2 as ns2_stage
 from ns_jax.text import symbols
+from ns_jax.text.frontend import Reading
 
 STAGES = ("ns2", "ns2_distilled")  # whose models speak
 MIN_PROMPT_SEC = 0.5
@@ -199,7 +200,7 @@ class Synthesizer:
     *,
     seed: int = 0,
     manner: Manner | None = None,
-  ) -> list[Speech]:
+  ) -> list[PitchedSpeech]:
     """Speaks a batch.
 
     Args:
@@ -208,7 +209,7 @@ class Synthesizer:
       manner: how; None: as the model would.
 
     Returns:
-      One `Speech` for each utterance.
+      One `PitchedSpeech` for each utterance.
     """
     manner = manner or Manner()
     request = self._request(utterances)
@@ -218,6 +219,10 @@ class Synthesizer:
     )
     return self._decode(spoken, planned, utterances, manner)
 
+  def in_voice(self, voice: Voice) -> "InVoice":
+    """This model as a speaker with that voice."""
+    return InVoice(self, voice)
+
   def retell(
     self,
     source: Utterance,
@@ -226,7 +231,7 @@ class Synthesizer:
     f0_hz: np.ndarray,
     *,
     steps: int,
-  ) -> Speech:
+  ) -> PitchedSpeech:
     """Says what was said once more, after another prompt (Sec. 5).
 
     The recording is carried along the ODE to noise, hearing its own voice, and
@@ -342,7 +347,7 @@ class Synthesizer:
     planned: ns2_sampling.Prosody,
     utterances: Sequence[Utterance],
     manner: Manner,
-  ) -> list[Speech]:
+  ) -> list[PitchedSpeech]:
     """Waves of latents [B, T, D], each as long as its durations."""
     latents = np.asarray(ns2_stage.denormalise(self._frozen, spoken))
     wavs = self.codec.decode(latents)
@@ -354,13 +359,42 @@ class Synthesizer:
       frames = int(durations[i].sum())
       wav = wavs[i, : self.spec.num_samples(frames)]
       speeches.append(
-        Speech(
+        PitchedSpeech(
           wav=manner.amplify(wav),
           durations=durations[i, : len(utterance.phonemes)],
           f0_hz=f0_hz[i, :frames],
         )
       )
     return speeches
+
+
+@dataclasses.dataclass(frozen=True)
+class InVoice:
+  """A synthesizer that has listened to a prompt; a `Speaker`."""
+
+  synthesizer: Synthesizer
+  voice: Voice
+
+  @property
+  def spec(self) -> AudioSpec:
+    """Of its waves."""
+    return self.synthesizer.spec
+
+  @property
+  def max_phonemes(self) -> int:
+    """That are said at once."""
+    return self.synthesizer.max_phonemes
+
+  def say(
+    self,
+    readings: Sequence[Reading],
+    *,
+    seed: int = 0,
+    manner: Manner | None = None,
+  ) -> list[PitchedSpeech]:
+    """One `PitchedSpeech` for each reading."""
+    utterances = [Utterance(r.phonemes, self.voice) for r in readings]
+    return self.synthesizer.speak(utterances, seed=seed, manner=manner)
 
 
 def _rounded(size: int, block: int) -> int:

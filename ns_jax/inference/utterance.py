@@ -2,12 +2,16 @@
 """What is to be said, in whose voice and how, and what was said."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
+from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.models import prosody
 from ns_jax.text import symbols
+from ns_jax.text.frontend import Reading
 
 _LOUDEST = 0.99  # where more energy would clip
 _SPEEDS = (0.25, 4.0)
@@ -85,7 +89,37 @@ class Speech:
 
   wav: np.ndarray  # [S] float32, in [-1, 1]
   durations: np.ndarray  # [N] int32, frames
+
+
+@dataclasses.dataclass(frozen=True)
+class PitchedSpeech(Speech):
+  """What was said at a planned pitch."""
+
   f0_hz: np.ndarray  # [T] float32, 0 where unvoiced
+
+
+class Speaker(Protocol):
+  """Somebody who says what is read."""
+
+  @property
+  def spec(self) -> AudioSpec:
+    """Of the waves."""
+    ...
+
+  @property
+  def max_phonemes(self) -> int:
+    """That are said at once."""
+    ...
+
+  def say(
+    self,
+    readings: Sequence[Reading],
+    *,
+    seed: int = 0,
+    manner: Manner | None = None,
+  ) -> Sequence[Speech]:
+    """One `Speech` for each reading."""
+    ...
 
 
 def parts(

@@ -12,8 +12,27 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ns_jax.array_types import Array, check_shapes
+from ns_jax.dsp import stft
 from ns_jax.nn import conv, gated
 from ns_jax.nn.gaussian import Gaussian
+
+FFT_SIZE = 1024  # of the spectra that the posterior hears
+
+
+def spectra(wav: Array, hop_samples: int) -> Array:
+  """What the posterior hears of waves.
+
+  Args:
+    wav: [B, T · hop] float32.
+    hop_samples: between frames.
+
+  Returns:
+    [B, T, bins] float32, magnitudes, compressed to cube roots.
+  """
+  spectrum = stft.stft(
+    wav, window_samples=FFT_SIZE, hop_samples=hop_samples, fft_size=FFT_SIZE
+  )
+  return jnp.cbrt(stft.magnitude(spectrum))
 
 
 class PosteriorEncoder(nn.Module):

@@ -87,7 +87,7 @@ def build(config: ConfigDict) -> Stage:
     eval_fn=trainer.evaluate,
     sample_fn=trainer.sample,
     ema_decay={"gen": config.ema_decay},
-    phases=trainer.losses.phases,
+    phases=trainer.phases,
     partition_rules=(
       *_CODEC_RULES[config.model.codec.architecture],
       *discriminators_lib.PARTITION_RULES,

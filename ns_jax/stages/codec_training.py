@@ -46,6 +46,15 @@ class CodecTraining:
   quantization: QuantizerOptions
   losses: wave_losses.WaveLosses
 
+  @property
+  def phases(self) -> tuple[int, ...]:
+    """First step of all, and first step with discriminators."""
+    return tuple(dict.fromkeys((0, self.losses.adversarial.start_step)))
+
+  def is_judged(self, phase: int) -> bool:
+    """Whether a phase has discriminators."""
+    return self.phases[phase] >= self.losses.adversarial.start_step
+
   def init(
     self, key: Array, batch: Batch, frozen: Mapping[str, Any]
   ) -> tuple[dict[str, Params], dict[str, Any]]:
@@ -74,11 +83,13 @@ class CodecTraining:
   def discriminator_loss(
     self, params, model_state, frozen, batch, key, *, step, phase, train
   ) -> Losses:
-    """Hinge loss on originals and reconstructions."""
+    """Loss on originals and reconstructions; none in the first phase."""
     del frozen, step, train
+    if not self.is_judged(phase):
+      return jnp.zeros(()), ({}, model_state)
     fake, *_ = self._reconstruct(params["gen"], model_state, batch, key)
     loss, terms = self.losses.discriminator(
-      params["disc"], batch["wav"], jax.lax.stop_gradient(fake), phase
+      params["disc"], batch["wav"], jax.lax.stop_gradient(fake)
     )
     return loss, (terms, model_state)
 
@@ -91,7 +102,11 @@ class CodecTraining:
       params["gen"], model_state, batch, key
     )
     loss, terms = self.losses.generator(
-      params["disc"], batch["wav"], fake, step, phase
+      params["disc"],
+      batch["wav"],
+      fake,
+      step,
+      is_judged=self.is_judged(phase),
     )
     frame_mask = self._frame_mask(batch, h)
     terms["commitment"] = masks.masked_mean(

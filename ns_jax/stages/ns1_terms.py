@@ -17,17 +17,15 @@ import jax.numpy as jnp
 
 from ns_jax import masks
 from ns_jax.array_types import Array, Params
-from ns_jax.dsp import stft
 from ns_jax.errors import UserError
 from ns_jax.losses import gaussian
 from ns_jax.losses.gaussian import Carried
 from ns_jax.losses.soft_dtw import soft_dtw
-from ns_jax.models import durator
+from ns_jax.models import durator, vae
 from ns_jax.models.mixed_phonemes import Mixed
 from ns_jax.models.ns1 import NaturalSpeech
 from ns_jax.nn.gaussian import Gaussian
 
-FFT_SIZE = 1024  # of the spectra that the posterior hears
 _FORMS = ("sample", "moment")
 
 
@@ -77,14 +75,6 @@ class Expected(NamedTuple):
   upsampled: durator.Upsampled
 
 
-def spectra(wav: Array, hop_samples: int) -> Array:
-  """Magnitudes [B, T, bins] of waves [B, T · hop], compressed to cube roots."""
-  spectrum = stft.stft(
-    wav, window_samples=FFT_SIZE, hop_samples=hop_samples, fft_size=FFT_SIZE
-  )
-  return jnp.cbrt(stft.magnitude(spectrum))
-
-
 @dataclasses.dataclass(frozen=True)
 class Ways:
   """The model's arrows put in a row; all state is in the arguments."""
@@ -92,10 +82,11 @@ class Ways:
   model: NaturalSpeech
   divergence: DivergenceOptions
   hop_samples: int
+  has_flow: bool = True  # False: left out; untrained, it is the identity
 
   def hear(self, params: Params, example: Example, key: Array) -> Heard:
     """The posterior of the waves."""
-    heard = spectra(example.wav, self.hop_samples)
+    heard = vae.spectra(example.wav, self.hop_samples)
     mask = masks.length_mask(example.num_frames, heard.shape[1])
     posterior = self._call(params, heard, mask, method="hear")
     return Heard(posterior, posterior.draw(key), example.num_frames)
@@ -150,16 +141,26 @@ class Ways:
     self, params: Params, heard: Heard, expected: Expected, *, aligned: bool
   ) -> Array:
     """L_bwd, [B] float32, nats per frame and channel."""
-    one = self._carry(params, heard, "to_prior")
+    one = self._carry(
+      params, heard.posterior, heard.draw, heard.num_frames, "to_prior"
+    )
     return self._apart(
       one, heard.num_frames, expected.prior, expected.num_frames, aligned
     )
 
-  def forward(self, params: Params, heard: Heard, expected: Expected) -> Array:
+  def forward(
+    self, params: Params, heard: Heard, expected: Expected, *, aligned: bool
+  ) -> Array:
     """L_fwd, [B] float32, nats per frame and channel."""
-    one = self._carry(params, expected, "to_posterior")
+    one = self._carry(
+      params,
+      expected.prior,
+      expected.draw,
+      expected.num_frames,
+      "to_posterior",
+    )
     return self._apart(
-      one, expected.num_frames, heard.posterior, heard.num_frames, False
+      one, expected.num_frames, heard.posterior, heard.num_frames, aligned
     )
 
   def voice(self, params: Params, latents: Array, *, remembers: bool) -> Array:
@@ -168,21 +169,37 @@ class Ways:
       latents = self._call(params, latents, method="remember")
     return self._call(params, latents, method="decode")
 
+  def recalled(self, params: Params, remembers: Array, latents: Array) -> Array:
+    """Latents through the memory where `remembers` [] float32 is not 0."""
+    remembered = self._call(params, latents, method="remember")
+    return jnp.where(remembers > 0.0, remembered, latents)
+
   def say(self, params: Params, expected: Expected) -> Array:
     """Latents [B, M, D] of what is expected, for L_e2e."""
     mask = masks.length_mask(expected.num_frames, expected.draw.shape[1])
-    return self._call(params, expected.draw, mask, method="to_posterior")
+    return self._flow(params, expected.draw, mask, "to_posterior")
 
   def _carry(
-    self, params: Params, of: Heard | Expected, method: str
+    self,
+    params: Params,
+    source: Gaussian,
+    draw: Array,
+    num_frames: Array,
+    method: str,
   ) -> Carried:
     """Gaussians to the other side of the flow."""
-    source = of.posterior if isinstance(of, Heard) else of.prior
-    mask = masks.length_mask(of.num_frames, of.draw.shape[1])
-    call = functools.partial(self._call, params, method=method)
+    mask = masks.length_mask(num_frames, draw.shape[1])
     if self.divergence.form == "sample":
-      return gaussian.drawn(call(of.draw, mask), source.log_std)
-    return gaussian.moments(call(source.mean, mask), source.log_std)
+      return gaussian.drawn(
+        self._flow(params, draw, mask, method), source.log_std
+      )
+    mean = self._flow(params, source.mean, mask, method)
+    return gaussian.moments(mean, source.log_std)
+
+  def _flow(self, params: Params, z: Array, mask: Array, method: str) -> Array:
+    if not self.has_flow:
+      return z
+    return self._call(params, z, mask, method=method)
 
   def _apart(
     self,

@@ -79,6 +79,7 @@ def fields(config: ConfigDict) -> dict[str, Any]:
 
 def make_stage(config: ConfigDict, trainer: "Training") -> Stage:
   """The stage of a trainer of NaturalSpeech 2."""
+  ns2_sampling.SampleOptions(**config.sample)  # used once it has been trained
   return Stage(
     name=config.stage,
     features=FEATURES,

@@ -61,17 +61,10 @@ class WaveLosses:
   weights: Mapping[str, float]  # of every term; 0: it is not computed
   balanced: bool  # weights are shares of the gradient, see losses.balance
 
-  @property
-  def phases(self) -> tuple[int, ...]:
-    """First step of all, and first step with discriminators."""
-    return tuple(dict.fromkeys((0, self.adversarial.start_step)))
-
   def discriminator(
-    self, disc: Params, real: Array, fake: Array, phase: int
+    self, disc: Params, real: Array, fake: Array
   ) -> tuple[Array, Terms]:
     """Loss on originals and reconstructions [B, S], and what to log."""
-    if not self._is_judged(phase):
-      return jnp.zeros(()), {}
     judged = slice(self.adversarial.num_clips)
     both = self._judge(disc, jnp.concatenate([real[judged], fake[judged]]))
     logits = [jnp.split(logit, 2) for logit, _ in both]
@@ -84,10 +77,24 @@ class WaveLosses:
     }
 
   def generator(
-    self, disc: Params, real: Array, fake: Array, step: Array, phase: int
+    self,
+    disc: Params,
+    real: Array,
+    fake: Array,
+    step: Array,
+    *,
+    is_judged: bool,
   ) -> tuple[Array, Terms]:
-    """Loss of a reconstruction [B, S], and its terms."""
-    groups = self._groups(disc, real, phase)
+    """Loss of a reconstruction [B, S], and its terms.
+
+    Args:
+      disc: parameters of the discriminators.
+      real: the original.
+      fake: its reconstruction.
+      step: [] int32.
+      is_judged: whether the discriminators are heard already.
+    """
+    groups = self._groups(disc, real, is_judged)
     weights = {
       name: weight * self.scale(name, step)
       for name, weight in self.weights.items()
@@ -104,6 +111,12 @@ class WaveLosses:
       values |= group(fake)
     loss = jnp.stack([weights[name] * term for name, term in values.items()])
     return loss.sum(), values
+
+  def naturalness(self, disc: Params, fake: Array) -> Array:
+    """Loss [] of a wave [B, S] that has no original, as it is judged."""
+    judged = fake[: self.adversarial.num_clips]
+    logits, _ = zip(*self._judge(disc, judged), strict=True)
+    return self._generator_loss(logits)
 
   def scale(self, name: str, step: Array) -> Array | float:
     """What the weight of a term is multiplied by at a step."""
@@ -122,7 +135,7 @@ class WaveLosses:
     )
 
   def _groups(
-    self, disc: Params, real: Array, phase: int
+    self, disc: Params, real: Array, is_judged: bool
   ) -> list[Callable[[Array], Terms]]:
     """Functions of the reconstruction; those that share work are one."""
 
@@ -161,16 +174,13 @@ class WaveLosses:
       of_compressed: ("magnitude", "compressed"),
       of_wave: ("wave",),
     }
-    if self._is_judged(phase):
+    if is_judged:
       groups[of_judges] = ("adversarial", "feature")
     return [
       group
       for group, names in groups.items()
       if any(self.weights[name] for name in names)
     ]
-
-  def _is_judged(self, phase: int) -> bool:
-    return phase == len(self.phases) - 1
 
   def _adversarial_terms(self, disc: Params, real: Array, fake: Array) -> Terms:
     real_judgements = jax.lax.stop_gradient(self._judge(disc, real))

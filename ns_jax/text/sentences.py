@@ -19,7 +19,7 @@ _SENTENCE_PAUSE_SEC, _PARAGRAPH_PAUSE_SEC = 0.3, 0.6
 class Piece:
   """A sentence, or a part of a long one."""
 
-  phonemes: np.ndarray  # [N] int32 ids
+  reading: Reading
   pause_sec: float  # silence after it, at least
 
 
@@ -75,7 +75,7 @@ def _read(sentence: str) -> Reading | None:
   return Frontend().read(sentence)
 
 
-def _cut(reading: Reading, max_phonemes: int) -> Iterator[np.ndarray]:
+def _cut(reading: Reading, max_phonemes: int) -> Iterator[Reading]:
   """Cuts after the last pause that fits, else before the last word."""
   phonemes, word_starts = reading.phonemes, reading.word_starts
   silence, comma = (symbols.IDS[name] for name in (symbols.SILENCE, ","))
@@ -89,9 +89,11 @@ def _cut(reading: Reading, max_phonemes: int) -> Iterator[np.ndarray]:
       end = int(before_word[-1])
     else:  # one endless word
       end = max_phonemes - 1
-    part = phonemes[:end]
-    is_ended = symbols.is_pause(part[-1:])[0]
-    yield part if is_ended else np.append(part, comma).astype(np.int32)
+    part, starts = phonemes[:end], word_starts[:end]
+    if not symbols.is_pause(part[-1:])[0]:
+      part = np.append(part, comma).astype(np.int32)
+      starts = np.append(starts, 0).astype(np.uint8)
+    yield Reading(part, starts)
     phonemes = np.append(silence, phonemes[end:]).astype(np.int32)
-    word_starts = np.append(0, word_starts[end:])
-  yield phonemes
+    word_starts = np.append(0, word_starts[end:]).astype(np.uint8)
+  yield Reading(phonemes, word_starts)

@@ -44,7 +44,7 @@ class _Program:
     rules = stage.partition_rules
     self.state_shardings = sharding.tree_shardings(state, mesh, rules)
     batch, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
-    self._phase = stage.phase
+    self._stage = stage
     self._train_steps = [
       jax.jit(
         step.make_train_step(stage, phase),
@@ -53,6 +53,16 @@ class _Program:
         out_shardings=(self.state_shardings, everywhere),
       )
       for phase in range(len(stage.phases))
+    ]
+    self._begin_steps = [
+      jax.jit(
+        step.make_begin_step(stage, phase),
+        donate_argnums=0,
+        in_shardings=(self.state_shardings, batch),
+        out_shardings=self.state_shardings,
+      )
+      for phase in range(len(stage.phases))
+      if stage.begin_fn
     ]
     self.eval_step = jax.jit(
       step.make_eval_step(stage),
@@ -69,7 +79,10 @@ class _Program:
     self, done: int, state: TrainState, batch: Any
   ) -> tuple[TrainState, step.Logs]:
     """One step after `done` others; compiled when its phase begins."""
-    return self._train_steps[self._phase(done)](state, batch)
+    phase = self._stage.phase(done)
+    if self._stage.begin_fn and phase and done == self._stage.phases[phase]:
+      state = self._begin_steps[phase](state, batch)
+    return self._train_steps[phase](state, batch)
 
 
 def fit(

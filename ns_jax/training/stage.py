@@ -46,6 +46,23 @@ class InitFn(Protocol):
     ...
 
 
+class BeginFn(Protocol):
+  """Makes a run ready for a phase, before the first step of it."""
+
+  def __call__(
+    self,
+    params: Mapping[str, Params],
+    model_state: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+    batch: Batch,
+    key: Array,
+    *,
+    phase: int,
+  ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Returns (parameters to replace, by player and path; new model_state)."""
+    ...
+
+
 class EvalFn(Protocol):
   """Measures one held-out batch."""
 
@@ -101,6 +118,8 @@ class Stage:
   # the step would decide is decided when it is compiled, which matters because
   # XLA runs what is in a branch at half the speed on CPU.
   phases: tuple[int, ...] = (0,)
+
+  begin_fn: BeginFn | None = None  # of every phase but the first
 
   def phase(self, step: int) -> int:
     """Which phase a step belongs to."""

@@ -6,6 +6,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from ns_jax.array_types import Array, Batch, Params
 from ns_jax.training.stage import Stage
@@ -58,6 +59,14 @@ def create_state(
     ema_params=ema_params,
     model_state=model_state,
     frozen=frozen,
+  )
+
+
+def replaced(params: Any, part: Any) -> Any:
+  """Nested dictionaries with the leaves of `part` in the place of their own."""
+  leaves = traverse_util.flatten_dict(params)
+  return traverse_util.unflatten_dict(
+    {**leaves, **traverse_util.flatten_dict(part)}
   )
 
 

@@ -11,7 +11,7 @@ import optax
 from ns_jax.array_types import Array, Batch
 from ns_jax.training.metrics import Mean
 from ns_jax.training.stage import Stage
-from ns_jax.training.state import TrainState, inference_params
+from ns_jax.training.state import TrainState, inference_params, replaced
 
 Logs = dict[str, Array]
 
@@ -66,6 +66,34 @@ def make_train_step(
     return next_state, logs
 
   return train_step
+
+
+def make_begin_step(
+  stage: Stage, phase: int
+) -> Callable[[TrainState, Batch], TrainState]:
+  """Returns (state, batch) -> state that is ready for a phase."""
+  begin_fn = stage.begin_fn
+  assert begin_fn is not None
+
+  def begin_step(state: TrainState, batch: Batch) -> TrainState:
+    part, model_state = begin_fn(
+      state.params,
+      state.model_state,
+      state.frozen,
+      batch,
+      jax.random.fold_in(state.key, state.step),
+      phase=phase,
+    )
+    # The moving averages begin anew, too: nothing lies between old and new.
+    averaged = {name: part[name] for name in part if name in state.ema_params}
+    return dataclasses.replace(
+      state,
+      params=replaced(state.params, part),
+      ema_params=replaced(state.ema_params, averaged),
+      model_state=dict(model_state),
+    )
+
+  return begin_step
 
 
 def _update_ema(stage: Stage, state: TrainState, params: dict) -> dict:

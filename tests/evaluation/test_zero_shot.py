@@ -23,7 +23,7 @@ from ns_jax.evaluation import (
 from ns_jax.evaluation.contract import Context
 from ns_jax.evaluation.judges import Judges
 from ns_jax.evaluation.words import WordErrors
-from ns_jax.inference.utterance import Speech, Utterance
+from ns_jax.inference.utterance import PitchedSpeech, Utterance
 from ns_jax.text import symbols
 from ns_jax.text.frontend import Frontend
 
@@ -91,7 +91,7 @@ class FakeSynthesizer:
       durations = DURATIONS + 2
     samples = SPEC.num_samples(durations.sum())
     wav = np.full(samples, utterance.voice.mean())
-    return [Speech(wav, durations, np.zeros(durations.sum()))]
+    return [PitchedSpeech(wav, durations, np.zeros(durations.sum()))]
 
 
 def embed_voice(wav):

@@ -106,15 +106,14 @@ def test_no_prompt(wav, message):
 
 def test_long_text_is_its_sentences_with_pauses(prompt):
   text = "Come in. Sit down by the fire.\n\nWho is it? " + "And so on, " * 30
-  synthesizer = speakers.synthesizer()
-  speech = narrate.narrate(synthesizer, text, prompt)
-  found = sentences.pieces(text, synthesizer.max_phonemes)
+  speaker = speakers.synthesizer().in_voice(prompt)
+  speech = narrate.narrate(speaker, text)
+  found = sentences.pieces(text, speaker.max_phonemes)
   assert len(found) > 4
-  assert len(speech.durations) == sum(len(p.phonemes) for p in found)
-  assert len(speech.wav) == 200 * len(speech.f0_hz)
-  assert len(speech.f0_hz) >= speech.durations.sum()
-  alone = narrate.narrate(synthesizer, "Come in.", prompt)
-  assert len(alone.f0_hz) == alone.durations.sum()  # no pause after the last
+  assert len(speech.durations) == sum(len(p.reading.phonemes) for p in found)
+  assert len(speech.wav) >= 200 * speech.durations.sum()
+  alone = narrate.narrate(speaker, "Come in.")
+  assert len(alone.wav) == 200 * alone.durations.sum()  # no pause at its end
 
 
 def test_a_bundle_speaks_like_the_run(tmp_path, phonemes):

@@ -265,5 +265,5 @@ def test_mistakes_get_one_clear_line():
   with pytest.raises(UserError, match="multiply to 320"):
     stages.build(config)
   config.stage = "vocoder"
-  with pytest.raises(UserError, match="codec, ns2"):
+  with pytest.raises(UserError, match="codec, ns1, ns2"):
     stages.build(config)

@@ -17,7 +17,7 @@ LONG = (
 
 def _spoken(pieces):
   """Phones of all pieces, without the pauses."""
-  ids = np.concatenate([piece.phonemes for piece in pieces])
+  ids = np.concatenate([piece.reading.phonemes for piece in pieces])
   return symbols.from_ids(ids[~symbols.is_pause(ids)])
 
 
@@ -43,15 +43,15 @@ def test_a_long_sentence_is_cut_and_nothing_is_lost(max_phonemes):
   assert len(found) > 1
   assert _spoken(found) == _spoken(sentences.pieces(LONG, 10_000))
   for piece in found:
-    assert len(piece.phonemes) <= max_phonemes
-    assert symbols.is_pause(piece.phonemes[[0, -1]]).all()
+    assert len(piece.reading.phonemes) <= max_phonemes
+    assert symbols.is_pause(piece.reading.phonemes[[0, -1]]).all()
   assert {piece.pause_sec for piece in found} == {0.0}
 
 
 def test_cuts_lie_at_pauses_where_there_are_some():
   found = sentences.pieces(LONG, 80)
   comma = symbols.IDS[","]
-  assert found[0].phonemes[-1] == comma
+  assert found[0].reading.phonemes[-1] == comma
   first = LONG[: LONG.index(" cold")]
   assert _spoken(found[:1])[: len(Frontend().phonemes(first)) - 2]
 
@@ -59,7 +59,7 @@ def test_cuts_lie_at_pauses_where_there_are_some():
 def test_an_endless_word_is_cut_all_the_same():
   found = sentences.pieces("na" * 60 + ".", 30)
   assert len(found) > 2
-  assert all(len(piece.phonemes) <= 30 for piece in found)
+  assert all(len(piece.reading.phonemes) <= 30 for piece in found)
 
 
 @pytest.mark.parametrize("text", ["", " \n\n ", "...!", "— ?"])

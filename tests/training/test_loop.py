@@ -137,6 +137,38 @@ def test_one_compilation_of_the_train_step_a_phase(tmp_path, phases):
   assert logged == [float(step >= 4 and len(phases) > 1) for step in range(9)]
 
 
+def begin_anew(params, model_state, frozen, batch, key, *, phase):
+  """A new kernel of noise, and what is seen is counted from 100 x phase on."""
+  kernel = jax.random.normal(key, params["gen"]["kernel"].shape)
+  return {"gen": {"kernel": kernel}}, {"seen": jnp.float32(100.0 * phase)}
+
+
+def test_a_phase_is_begun_once(tmp_path):
+  """At its first step, also where a run goes on from right there."""
+  stage = toy.make_stage(phases=(0, 4, 6), begin_fn=begin_anew)
+  whole = run(tmp_path / "whole", toy.make_config(9), stage)
+  seen = [
+    record["disc/seen"]
+    for record in writers.read_metrics(tmp_path / "whole")
+    if "disc/seen" in record
+  ]
+  assert [round(value, -2) for value in seen] == [0.0] * 4 + [100.0] * 2 + [
+    200.0
+  ] * 3
+  plain = run(tmp_path / "plain", toy.make_config(9))
+  for kernels in (whole.params, whole.ema_params):
+    moved = kernels["gen"]["kernel"] - plain.params["gen"]["kernel"]
+    assert np.abs(moved).mean() > 0.3
+  # Replaced, not averaged with what was there before.
+  between = whole.params["gen"]["kernel"] - whole.ema_params["gen"]["kernel"]
+  assert np.abs(between).max() < 0.1
+  run(tmp_path / "parts", toy.make_config(6), stage)  # the last step's state
+  parts = run(tmp_path / "parts", toy.make_config(9), stage)
+  np.testing.assert_array_equal(
+    parts.params["gen"]["kernel"], whole.params["gen"]["kernel"]
+  )
+
+
 @pytest.mark.parametrize(
   "sizes",
   [

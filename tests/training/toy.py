@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from ns_jax.training import loop
 from ns_jax.training.metrics import Mean
-from ns_jax.training.stage import Player, Stage
+from ns_jax.training.stage import BeginFn, Player, Stage
 
 DIM = 8
 
@@ -32,7 +32,9 @@ def make_config(num_steps: int = 12, **train) -> ConfigDict:
 
 
 def make_stage(
-  poison_step: int | None = None, phases: tuple[int, ...] = (0,)
+  poison_step: int | None = None,
+  phases: tuple[int, ...] = (0,),
+  begin_fn: BeginFn | None = None,
 ) -> Stage:
   """Linear regression with noise, plus a second player that tracks it."""
 
@@ -54,7 +56,7 @@ def make_stage(
 
   def disc_loss(params, model_state, frozen, batch, key, *, step, phase, train):
     error = params["disc"]["bias"][None, :] - predict(params, batch)
-    logs = {"phase": jnp.float32(phase)}
+    logs = {"phase": jnp.float32(phase), "seen": model_state["seen"]}
     return jnp.mean(error**2), (logs, model_state)
 
   def eval_fn(params, model_state, frozen, batch, key):
@@ -73,6 +75,7 @@ def make_stage(
     ema_decay={"gen": 0.9},
     partition_rules=((r"gen/kernel$", P(None, "tensor")),),
     phases=phases,
+    begin_fn=begin_fn,
   )
 
 

@@ -23,7 +23,7 @@ def export(
 ) -> None:
   """Writes the model of WORKDIR to the folder OUT as a bundle.
 
-  WORKDIR is that of a codec, an aligner or ns2.
+  WORKDIR is that of a codec, an aligner, ns1 or ns2.
 
   Weights in half precision (safetensors), the config and the model card.
 

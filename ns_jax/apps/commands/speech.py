@@ -50,14 +50,19 @@ _TEXT_OF_SOURCE = click.option(
   "--prompt",
   "prompts",
   multiple=True,
-  required=True,
   metavar="AUDIO",
-  help="A few seconds of the voice; repeatable.",
+  help="A few seconds of the voice; repeatable. A model of ns1 has its own.",
 )
 @click.option(
   "--out", required=True, metavar="WAV", help="Wave file or folder to write."
 )
-@_MODEL
+@click.option(
+  "--model",
+  default="shipped",
+  show_default=True,
+  metavar="FOLDER",
+  help="Bundle or workdir of ns2 or ns1; 'shipped' comes along.",
+)
 @click.option(
   "--speed", default=1.0, show_default=True, help="2: twice as fast."
 )
@@ -70,7 +75,11 @@ _TEXT_OF_SOURCE = click.option(
 @_SEED
 @click.option("--solver", help="Of the diffusion: euler, heun, dpmpp_2m, ...")
 @click.option("--steps", type=click.IntRange(min=1), help="Of the solver.")
-@click.option("--temperature", type=float, help="The start has variance 1/T.")
+@click.option(
+  "--temperature",
+  type=float,
+  help="ns2: the start has variance 1/T. ns1: what is drawn deviates by T.",
+)
 @click.option(
   "--guidance", type=float, help="Follow the voice closer: 0.5 to 2; 0: off."
 )

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Speech of the one speaker that a NaturalSpeech was trained on."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ns_jax.array_types import Params
+from ns_jax.audio import AudioSpec
+from ns_jax.errors import UserError
+from ns_jax.inference import restore
+from ns_jax.inference.restore import Weights
+from ns_jax.inference.utterance import Manner, Speech
+from ns_jax.models import ns1, ns1_sampling
+from ns_jax.models.mixed_phonemes import Mixed
+from ns_jax.models.ns1_sampling import SampleOptions
+from ns_jax.text import symbols
+from ns_jax.text.frontend import Reading
+
+STAGES = ("ns1",)
+_MISFIT = "the weights of this model do not fit its config"
+_PHONEME_BLOCK = 32  # sizes are rounded up, so that few shapes are compiled
+_FRAME_BLOCK = 160
+_HEARING = "posterior"  # the part that hears; speaking does without
+
+
+@dataclasses.dataclass(frozen=True)
+class Said(Speech):
+  """Speech, and what it was made of."""
+
+  weights: np.ndarray  # [T, N] float32, how much each frame heeds each phoneme
+
+
+def spoken(params: Params) -> Params:
+  """Those parts of the model that speaking needs."""
+  return {name: part for name, part in params.items() if name != _HEARING}
+
+
+class SingleVoice:
+  """A trained model, ready to speak."""
+
+  def __init__(self, weights: Weights, options: SampleOptions | None = None):
+    """Takes the weights of an ns1 run or bundle.
+
+    Args:
+      weights: from `restore.restore`.
+      options: of the draw; None: as the config says.
+
+    Raises:
+      UserError: the weights are of another stage.
+    """
+    config = weights.config
+    if config.get("stage") not in STAGES:
+      raise UserError(
+        f"a model of the stage {config.get('stage')} has no voice of its own; "
+        "give a bundle or workdir of ns1"
+      )
+    self.weights = weights
+    self.spec = AudioSpec(**config.audio)
+    self.options = options or SampleOptions(**config.sample)
+    self._params = weights.params["gen"]
+    self._remembers = jnp.asarray(weights.model_state["remembers"])
+    self._model = model = ns1.make_model(config, symbols.VOCABULARY_SIZE)
+    self._read = jax.jit(functools.partial(ns1_sampling.read, model))
+    self._speak = jax.jit(
+      functools.partial(ns1_sampling.speak, model),
+      static_argnames=("num_frames", "options"),
+    )
+    self._revoice = jax.jit(
+      functools.partial(ns1_sampling.revoice, model), static_argnames="hop"
+    )
+
+  @property
+  def max_phonemes(self) -> int:
+    """That are said at once."""
+    return self.options.max_phonemes
+
+  @classmethod
+  def load(
+    cls, path: str | pathlib.Path, options: SampleOptions | None = None
+  ) -> "SingleVoice":
+    """Reads a bundle or workdir.
+
+    Raises:
+      UserError: there is none, or its parts do not fit one another.
+    """
+    folder = restore.weights_folder(path, "ns1")
+    try:
+      speaker = cls(restore.restore(folder), options)
+      fits = speaker._fits()
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+      raise UserError(f"{folder}: {_MISFIT} ({error})") from error
+    if not fits:
+      raise UserError(f"{folder}: {_MISFIT}")
+    return speaker
+
+  def _fits(self) -> bool:
+    """Whether the weights have the shapes of the model."""
+    ids = jnp.ones((1, 4), jnp.int32)
+    expected = jax.eval_shape(
+      self._model.init,
+      jax.random.key(0),
+      *(Mixed(ids, ids, ids), jnp.ones((1, 4)), jnp.ones((1, 4, 8))),
+    )
+    shapes, own = (
+      jax.tree.map(jnp.shape, spoken(params))
+      for params in (expected["params"], self._params)
+    )
+    return own == shapes
+
+  def say(
+    self,
+    readings: Sequence[Reading],
+    *,
+    seed: int = 0,
+    manner: Manner | None = None,
+    durations: Sequence[np.ndarray] | None = None,
+  ) -> list[Said]:
+    """Speaks a batch.
+
+    Args:
+      readings: what to say.
+      seed: of what is drawn.
+      manner: how; None: as the model would.
+      durations: [N] float, frames, of each; None: as the model would.
+
+    Returns:
+      One for each reading.
+
+    Raises:
+      UserError: another pitch is asked for, or the weights diverged.
+    """
+    manner = manner or Manner()
+    if manner.pitch_semitones:
+      raise UserError(
+        "this model has no pitch to move; leave it out, or take one of ns2"
+      )
+    mixed = self._mixed(readings)
+    hidden, predicted = self._read(self._params, mixed)
+    frames = np.array(predicted) / manner.speed
+    for row, given in zip(frames, durations or (), strict=False):
+      row[: len(given)] = given
+      row[len(given) :] = 0.0
+    counts = np.maximum(np.rint(frames.sum(axis=1)), 1).astype(int)
+    size = int(-(-counts.max() // _FRAME_BLOCK) * _FRAME_BLOCK)
+    wavs, weights = self._speak(
+      self._params,
+      self._remembers,
+      hidden,
+      jnp.asarray(frames),
+      jax.random.split(jax.random.key(seed), len(readings)),
+      num_frames=size,
+      options=self.options,
+    )
+    wavs, weights = np.asarray(wavs), np.asarray(weights.mean(axis=-1))
+    if not np.isfinite(wavs).all():
+      raise UserError("what came out is no sound: the model's weights diverged")
+    said = []
+    for i, reading in enumerate(readings):
+      number = len(reading.phonemes)
+      ends = np.minimum(np.rint(np.cumsum(frames[i, :number])), counts[i])
+      said.append(
+        Said(
+          wav=manner.amplify(wavs[i, : self.spec.num_samples(int(counts[i]))]),
+          durations=np.diff(ends, prepend=0).astype(np.int32),
+          weights=weights[i, : counts[i], :number],
+        )
+      )
+    return said
+
+  def revoice(self, wav: np.ndarray) -> np.ndarray:
+    """What the decoder makes of what is heard in a wave [S] float32.
+
+    Raises:
+      UserError: the model is a bundle, which cannot hear.
+    """
+    if _HEARING not in self._params:
+      raise UserError("a bundle of ns1 cannot hear; give its workdir")
+    block = self.spec.num_samples(_FRAME_BLOCK)
+    padded = np.pad(wav, (0, -len(wav) % block))[None]
+    voiced = self._revoice(
+      self._params, self._remembers, padded, hop=self.spec.hop_samples
+    )
+    return np.asarray(voiced)[0, : len(wav)]
+
+  def _mixed(self, readings: Sequence[Reading]) -> Mixed:
+    """Pads a batch to shapes of a few fixed sizes."""
+    longest = max(len(reading.phonemes) for reading in readings)
+    size = longest + -longest % _PHONEME_BLOCK
+    rows = np.zeros((3, len(readings), size), np.int32)
+    for i, reading in enumerate(readings):
+      rows[0, i, : len(reading.phonemes)] = reading.phonemes
+    fields: Any = map(jnp.asarray, rows)
+    return Mixed(*fields)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NaturalSpeech training: a variational GAN in three phases (2205.04421)."""
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ns_jax.audio import AudioSpec
+from ns_jax.models import discriminators as discriminators_lib
+from ns_jax.models import ns1, ns1_sampling
+from ns_jax.stages import wave_losses
+from ns_jax.stages.ns1_terms import DivergenceOptions, Ways
+from ns_jax.stages.ns1_training import NaturalSpeechTraining, Schedule
+from ns_jax.text import symbols
+from ns_jax.training import optim
+from ns_jax.training.stage import Player, Stage
+
+FEATURES = ("phonemes", "durations", "wav")
+
+
+def make_ways(config: ConfigDict) -> Ways:
+  """The model of `configs/ns1.py`, and the ways through it."""
+  return Ways(
+    model=ns1.make_model(config, symbols.VOCABULARY_SIZE),
+    divergence=DivergenceOptions(**config.divergence),
+    hop_samples=config.audio.hop_samples,
+  )
+
+
+def build(config: ConfigDict) -> Stage:
+  """Builds the stage from `configs/ns1.py`."""
+  spec = AudioSpec(**config.audio)
+  ns1_sampling.SampleOptions(**config.sample)  # used once it has been trained
+  trainer = NaturalSpeechTraining(
+    spec=spec,
+    ways=make_ways(config),
+    losses=wave_losses.WaveLosses(
+      spec=spec,
+      discriminators=discriminators_lib.Discriminators(
+        dtype=jnp.dtype(config.dtype), **config.model.discriminators
+      ),
+      spectral=wave_losses.SpectralOptions(**config.model.spectral),
+      adversarial=wave_losses.AdversarialOptions(**config.model.adversarial),
+      weights=dict(config.loss),
+      balanced=False,
+    ),
+    schedule=Schedule(**config.schedule),
+    slice_frames=config.slice_frames,
+    memory_size=config.model.memory.size,
+    num_steps=config.train.num_steps,
+  )
+  has_sups = config.model.encoder.num_sup_phonemes > 0
+  return Stage(
+    name="ns1",
+    features=FEATURES + ("sup_phonemes",) * has_sups,
+    init_fn=trainer.init,
+    begin_fn=trainer.begin,
+    players=(
+      Player("disc", trainer.discriminator_loss, optim.make_tx(config.optim)),
+      Player("gen", trainer.generator_loss, optim.make_tx(config.optim)),
+    ),
+    eval_fn=trainer.evaluate,
+    sample_fn=trainer.sample,
+    ema_decay={"gen": config.ema_decay},
+    phases=trainer.phases,
+    partition_rules=(
+      *ns1.PARTITION_RULES,
+      *discriminators_lib.PARTITION_RULES,
+    ),
+  )
