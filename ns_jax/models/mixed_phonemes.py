@@ -11,9 +11,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import PartitionSpec as P
 
 from ns_jax.array_types import Array, check_shapes
 from ns_jax.nn import transformer
+
+# Layers are stacked on axis 0 by nn.scan, hence the leading None. Tables have
+# a row more than there are symbols, so their columns are what divides.
+PARTITION_RULES = (
+  (r"layers/attention/(query|key|value)/kernel$", P(None, "fsdp", "tensor")),
+  (r"layers/attention/out/kernel$", P(None, "tensor", None, "fsdp")),
+  (r"layers/ffn_in/kernel$", P(None, None, "fsdp", "tensor")),
+  (r"layers/ffn_out/kernel$", P(None, None, "tensor", "fsdp")),
+  (r"sup_embedding/embedding$", P(None, "fsdp")),
+  (r"of_sup_phonemes/kernel$", P("fsdp", "tensor")),
+)
 
 
 class Mixed(NamedTuple):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that training changes or carries, as one pytree."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -38,14 +39,19 @@ def create_state(
     key: [] typed key, from the config's seed.
     batch: the first global batch; codebooks start from it.
     frozen: weights of earlier stages, carried along unchanged.
-    start: parameters of players that do not begin at random.
+    start: parameters that do not begin at random: of players, or of parts of
+      them, in the same nested dictionaries.
 
   Returns:
     The state at step 0.
+
+  Raises:
+    ValueError: `start` has something that is not a parameter, or of another
+      shape.
   """
   init_key, state_key = jax.random.split(key)
   params, model_state = stage.init_fn(init_key, batch, frozen)
-  params = {**params, **(start or {})}
+  params = _begin_with(start or {}, params)
   opt_state = {p.name: p.tx.init(params[p.name]) for p in stage.players}
   ema_params = {
     name: jax.tree.map(jnp.copy, params[name]) for name in stage.ema_decay
@@ -59,6 +65,22 @@ def create_state(
     model_state=model_state,
     frozen=frozen,
   )
+
+
+def _begin_with(start: Any, params: Any, name: str = "start") -> Any:
+  """Puts a partial tree of parameters in the place of those it has."""
+  if not isinstance(start, Mapping):
+    if jnp.shape(start) != jnp.shape(params):
+      raise ValueError(
+        f"{name} is {jnp.shape(start)}, the parameter {jnp.shape(params)}"
+      )
+    return start
+  if not isinstance(params, Mapping) or start.keys() - params.keys():
+    raise ValueError(f"{name} has {sorted(start)}, which are no parameters")
+  return {**params} | {
+    key: _begin_with(child, params[key], f"{name}/{key}")
+    for key, child in start.items()
+  }
 
 
 def inference_params(state: TrainState) -> dict[str, Params]:
