@@ -94,7 +94,7 @@ def _tiny(config: ConfigDict) -> None:
 
 def _small(config: ConfigDict) -> None:
   config.ema_decay = 0.999
-  config.data.update(reader="array_record", max_phonemes=96)
+  config.data.update(reader="array_record", max_phonemes=64)
   config.model.dim = 192
   config.model.encoder.update(
     num_sup_phonemes=8_000, num_layers=4, filter_size=768

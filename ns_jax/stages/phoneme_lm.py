@@ -6,6 +6,7 @@ begin: the parameters `encoder` of its one player.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,7 +87,7 @@ class _Training:
     del frozen
     mixed = _mixed(jax.tree.map(lambda x: x[:1], batch))
     mask = mixed.phonemes > 0
-    variables = self.model.init(key, mixed, mask, mask.shape[1], train=False)
+    variables = self.model.init(key, mixed, mask, mixed.span, train=False)
     return {"gen": variables["params"]}, {}
 
   def loss(
@@ -128,11 +129,12 @@ class _Training:
       num_symbols=encoder.num_symbols,
       num_sup_phonemes=encoder.num_sup_phonemes,
     )
+    spans, is_asked = _first(masked.is_asked_span, self._most(max_spans))
     logits: Any = self.model.apply(
       {"params": params},
       masked.mixed,
       mask,
-      max_spans,
+      spans,
       train=train,
       rngs={"dropout": dropout_key},
     )
@@ -140,8 +142,14 @@ class _Training:
     terms = _told(of_phonemes, mixed.phonemes, masked.is_asked, "phoneme")
     if of_sups is None:
       return terms
-    sups = _of_spans(mixed, mask, max_spans)
-    return terms | _told(of_sups, sups, masked.is_asked_span, "sup_phoneme")
+    sups = _of_spans(mixed, spans)
+    return terms | _told(of_sups, sups, is_asked, "sup_phoneme")
+
+  def _most(self, max_spans: int) -> int:
+    """More than these of so many are asked for once in a million times."""
+    rate = self.mask_rate
+    spread = math.sqrt(rate * (1.0 - rate) * max_spans)
+    return min(math.ceil(rate * max_spans + 5.0 * spread), max_spans)
 
 
 def _mixed(batch: Batch) -> Mixed:
@@ -151,13 +159,25 @@ def _mixed(batch: Batch) -> Mixed:
   return Mixed(phonemes, sups, batch["span"])
 
 
-def _of_spans(mixed: Mixed, mask: Array, num_spans: int) -> Array:
-  """The sup-phoneme [B, K] of each span; 0 where there is none."""
-  rows = jnp.arange(len(mask))[:, None]
-  real = jnp.where(mask, mixed.sup_phonemes, 0)
-  return (
-    jnp.zeros((len(mask), num_spans), jnp.int32).at[rows, mixed.span].max(real)
-  )
+def _first(asked: Array, most: int) -> tuple[Array, Array]:
+  """The first of those that are asked for.
+
+  Args:
+    asked: [B, K] bool.
+    most: M.
+
+  Returns:
+    [B, M] int32, their numbers; and [B, M] bool, whether there are so many.
+  """
+  are, spans = jax.lax.top_k(asked.astype(jnp.int32), most)
+  return spans, are == 1
+
+
+def _of_spans(mixed: Mixed, spans: Array) -> Array:
+  """The sup-phonemes [B, M] of spans [B, M]; 0 for spans that are not there."""
+  member = spans[:, :, None] == mixed.span[:, None, :]
+  member &= (mixed.phonemes > 0)[:, None, :]
+  return jnp.max(member * mixed.sup_phonemes[:, None, :], axis=-1)
 
 
 def _told(
