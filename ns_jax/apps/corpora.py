@@ -34,12 +34,16 @@ def split_sizes(config: Any, name: str) -> dict[str, int]:
     return corpus.split_sizes
   if corpus:
     _check_fields(config, name, corpus.features)
+    folder = _folder(config, corpus)
+    if (folder / records.RECORDS_FILE).is_file():
+      return records.read_facts(folder)["splits"]
     return corpus.split_sizes()
   path = pathlib.Path(config.data.corpus).expanduser()
   if not path.is_dir():
     raise UserError(
       f"{name}.data.corpus={config.data.corpus!r} is neither {DEMO!r} nor a "
-      "folder of records; make one with 'ns-jax prepare'"
+      f"{text.SUFFIX} file nor a folder of records; make one with "
+      "'ns-jax prepare'"
     )
   facts = records.read_facts(records.base_of(path.absolute()))
   heard = facts["identity"].get("audio")
@@ -60,15 +64,9 @@ def prepare(config: Any) -> pathlib.Path:
   corpus = _built(config)
   if not corpus:
     return pathlib.Path(config.data.corpus).expanduser().absolute()
-  if isinstance(corpus, TextCorpus):
-    folder, label = corpus.name, "sentences"
-  else:
-    grid = "_".join(map(str, corpus.spec.grid.values()))
-    folder, label = f"demo_{corpus.size}_{grid}", "demo corpus"
+  label = "sentences" if isinstance(corpus, TextCorpus) else "demo corpus"
   return processes.first_then_others(
-    lambda: builder.build(
-      corpus, pathlib.Path(config.data.dir) / folder, label=label
-    ),
+    lambda: builder.build(corpus, _folder(config, corpus), label=label),
     "corpus",
   )
 
@@ -139,6 +137,16 @@ def _built(config: Any) -> DemoCorpus | TextCorpus | None:
   if path.lower().endswith(text.SUFFIX) and not os.path.isdir(path):
     return TextCorpus.of(path)
   return None
+
+
+def _folder(config: Any, corpus: DemoCorpus | TextCorpus) -> pathlib.Path:
+  """Where its records are."""
+  if isinstance(corpus, TextCorpus):
+    name = corpus.name
+  else:
+    grid = "_".join(map(str, corpus.spec.grid.values()))
+    name = f"demo_{corpus.size}_{grid}"
+  return pathlib.Path(config.data.dir).expanduser().absolute() / name
 
 
 def _check_fields(config: Any, name: str, present: tuple[str, ...]) -> None:
