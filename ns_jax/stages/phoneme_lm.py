@@ -146,7 +146,7 @@ class _Training:
     return terms | _told(of_sups, sups, is_asked, "sup_phoneme")
 
   def _most(self, max_spans: int) -> int:
-    """More than these of so many are asked for once in a million times."""
+    """More of so many are asked for less than once in 100,000 times."""
     rate = self.mask_rate
     spread = math.sqrt(rate * (1.0 - rate) * max_spans)
     return min(math.ceil(rate * max_spans + 5.0 * spread), max_spans)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 
 from configs import phoneme_lm as phoneme_lm_config
 from ns_jax import stages
@@ -132,6 +133,18 @@ def test_what_is_not_asked_for_is_not_judged():
 
   gradient = jnp.abs(jax.grad(total)(logits)).sum(-1)
   np.testing.assert_array_equal(gradient > 0, asked)
+
+
+@pytest.mark.parametrize("max_spans", [12, 48, 64, 256])
+def test_all_that_is_asked_for_is_told(max_spans):
+  trainer = stages.build(make_config()).players[0].loss_fn.__self__
+  most = trainer._most(max_spans)
+  assert scipy.stats.binom.sf(most, max_spans, trainer.mask_rate) < 1e-5
+  asked = jax.random.uniform(jax.random.key(0), (500, max_spans)) < 0.15
+  spans, is_asked = jax.device_get(phoneme_lm._first(asked, most))
+  for row in range(500):
+    expected = np.flatnonzero(np.asarray(asked)[row])
+    np.testing.assert_array_equal(spans[row][is_asked[row]], expected)
 
 
 @pytest.mark.parametrize("sups", [True, False])
