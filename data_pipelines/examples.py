@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines import windows
 from data_pipelines.corpora.corpus import Record
+from data_pipelines.windows import Example
 from ns_jax import audio
 from ns_jax.errors import UserError
 from ns_jax.text import pauses
-
-Example = dict[str, np.ndarray]
 
 
 def make_example_fn(
@@ -25,7 +25,7 @@ def make_example_fn(
   """Chooses the transform that a config's `data` section names.
 
   Args:
-    data: section with `example` ("waveform", "utterance", "passage" or
+    data: section with `example` ("waveform", "text", "utterance", "passage" or
       "whole") and its lengths.
     features: record fields the stage reads.
     spec: gives the hop.
@@ -43,10 +43,14 @@ def make_example_fn(
       gain_db=tuple(data.gain_db),
       spec=spec,
     )
+  if data.example == "text":
+    return functools.partial(
+      text, features=features, max_phonemes=data.max_phonemes
+    )
   if data.example not in _OF_TEXT:
     raise UserError(
       f"config.data.example={data.example!r} is unknown; "
-      f"use waveform, {' or '.join(_OF_TEXT)}"
+      f"use waveform, text, {' or '.join(_OF_TEXT)}"
     )
   return functools.partial(
     _OF_TEXT[data.example],
@@ -85,8 +89,43 @@ def waveform(
   piece = audio.from_int16(samples[first : first + size])
   gain = np.float32(10.0 ** (rng.uniform(gain_db[0], gain_db[1]) / 20.0))
   return {
-    "wav": _pad(gain * piece, size),
+    "wav": windows.pad(gain * piece, size),
     "num_samples": np.array(len(piece), np.int32),
+  }
+
+
+def text(
+  record: Record,
+  rng: np.random.Generator,
+  *,
+  features: Collection[str],
+  max_phonemes: int,
+) -> Example:
+  """Pads the phonemes of an utterance, without what is heard.
+
+  Args:
+    record: with phonemes and `features`.
+    rng: places the beginning where the utterance is too long.
+    features: whether sup_phonemes are wanted, which are never cut apart; other
+      names are ignored.
+    max_phonemes: N.
+
+  Returns:
+    phonemes: [N] int32, 0 after num_phonemes: [] int32. With sup_phonemes as
+    `passage` has them; without, every phoneme is a span of its own.
+  """
+  lengths = np.ones(len(record["phonemes"]), np.int32)
+  if "sup_phonemes" in features:
+    lengths = record["sup_lengths"]
+  ends = np.cumsum(lengths)
+  spans = windows.whole(lengths, max_phonemes, len(lengths), rng)
+  first = int(ends[spans.start] - lengths[spans.start])
+  # One sup-phoneme alone may be too long.
+  stop = min(int(ends[spans.stop - 1]), first + max_phonemes)
+  cut = slice(first, stop)
+  return windows.spans(record, cut, features, max_phonemes) | {
+    "phonemes": windows.pad(record["phonemes"][cut], max_phonemes),
+    "num_phonemes": np.array(stop - first, np.int32),
   }
 
 
@@ -122,17 +161,17 @@ def utterance(
     wav: [T * hop] float32 with num_samples: [] int32. Each only if in
     `features`; 0 after the end.
   """
-  first = _place(len(record["phonemes"]), max_phonemes, rng)
+  first = windows.place(len(record["phonemes"]), max_phonemes, rng)
   phonemes = slice(first, first + max_phonemes)
   durations = record["durations"][phonemes]
-  first_frame = _place(int(durations.sum()), max_frames, rng)
+  first_frame = windows.place(int(durations.sum()), max_frames, rng)
   start = int(record["durations"][:first].sum()) + first_frame
   stop = start + min(int(durations.sum()) - first_frame, max_frames)
   example = {
-    "durations": _pad(durations, max_phonemes),
+    "durations": windows.pad(durations, max_phonemes),
     "first_frame": np.array(first_frame, np.int32),
   }
-  return example | _cut(
+  return example | windows.cut(
     record,
     slice(first, first + len(durations)),
     slice(start, stop),
@@ -172,28 +211,16 @@ def passage(
   """
   durations = record["durations"]
   ends = np.cumsum(durations)
-  # From the last beginning everything that follows fits.
-  fits = ends[-1] - (ends - durations) <= max_frames
-  fits &= np.arange(len(durations), 0, -1) <= max_phonemes
-  last = int(np.argmax(fits)) if fits.any() else len(durations) - 1
-  first = int(rng.integers(0, last + 1))
-  start = int(ends[first] - durations[first])
-  count = int(np.searchsorted(ends, start + max_frames, side="right")) - first
-  stop = first + min(max(count, 1), max_phonemes)
+  phonemes = windows.whole(durations, max_frames, max_phonemes, rng)
+  start = int(ends[phonemes.start] - durations[phonemes.start])
   # One phoneme alone may be too long.
-  kept = np.minimum(durations[first:stop], max_frames)
-  example = {"durations": _pad(kept, max_phonemes)}
+  kept = np.minimum(durations[phonemes], max_frames)
+  example = {"durations": windows.pad(kept, max_phonemes)}
   if "sup_phonemes" in features:
-    lengths = record["sup_lengths"]
-    spans = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    ids = np.repeat(record["sup_phonemes"], lengths)[first:stop]
-    spans = spans[first:stop] - spans[first]
-    example["span"] = _pad(spans, max_phonemes)
-    example["sup_phonemes"] = _pad(ids, max_phonemes)
-    example["num_spans"] = np.array(spans[-1] + 1, np.int32)
-  return example | _cut(
+    example |= windows.spans(record, phonemes, features, max_phonemes)
+  return example | windows.cut(
     record,
-    slice(first, stop),
+    phonemes,
     slice(start, start + int(kept.sum())),
     features,
     max_frames,
@@ -239,58 +266,16 @@ def whole(
       f"do not fit config.data.max_frames={max_frames} and "
       f"config.data.max_phonemes={max_phonemes}"
     )
-  example = {"is_offer": _pad(offered.is_offer, max_phonemes)}
+  example = {"is_offer": windows.pad(offered.is_offer, max_phonemes)}
   if "durations" in features:
     durations = np.zeros(num_phonemes, np.int32)
     durations[~offered.is_offer] = record["durations"]
-    example["durations"] = _pad(durations, max_phonemes)
+    example["durations"] = windows.pad(durations, max_phonemes)
   phonemes, frames = slice(0, num_phonemes), slice(0, num_frames)
   record = {**record, "phonemes": offered.phonemes}
-  return example | _cut(
+  return example | windows.cut(
     record, phonemes, frames, features, max_frames, max_phonemes, spec
   )
 
 
 _OF_TEXT = {"utterance": utterance, "passage": passage, "whole": whole}
-
-
-def _cut(
-  record: Record,
-  phonemes: slice,
-  frames: slice,
-  features: Collection[str],
-  max_frames: int,
-  max_phonemes: int,
-  spec: audio.AudioSpec,
-) -> Example:
-  """Pads a piece of a record: its phonemes, and what of its frames is asked."""
-  example = {
-    "phonemes": _pad(record["phonemes"][phonemes], max_phonemes),
-    "num_phonemes": np.array(phonemes.stop - phonemes.start, np.int32),
-    "num_frames": np.array(frames.stop - frames.start, np.int32),
-  }
-  for name in ("f0", "f0_phase"):
-    if name in features:
-      example[name] = _pad(record[name][frames], max_frames)
-  if "codes" in features:
-    codes = record["codes"][frames].astype(np.int32)
-    example["codes"] = _pad(codes, max_frames)
-  if "wav" in features:
-    samples = slice(
-      spec.num_samples(frames.start), spec.num_samples(frames.stop)
-    )
-    wav = audio.from_int16(record["wav"][samples])
-    example["wav"] = _pad(wav, spec.num_samples(max_frames))
-    example["num_samples"] = np.array(len(wav), np.int32)
-  return example
-
-
-def _place(length: int, size: int, rng: np.random.Generator) -> int:
-  """Where a window of `size` begins within `length`; at 0 if it holds all."""
-  return int(rng.integers(0, max(length - size, 0) + 1))
-
-
-def _pad(values: np.ndarray, size: int) -> np.ndarray:
-  padded = np.zeros((size, *values.shape[1:]), values.dtype)
-  padded[: len(values)] = values
-  return padded

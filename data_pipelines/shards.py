@@ -176,14 +176,17 @@ def _write(
   )
   num_records = num_bytes = 0
   longest: dict[str, int] = {}
-  for record in records:
-    content = features.serialize_example(record)
-    writer.write(content)
-    num_records += 1
-    num_bytes += len(content)
-    for name, length in _lengths(record).items():
-      longest[name] = max(longest.get(name, 0), length)
-    (work / _COUNT).write_text(str(num_records))
+  # Kept open: to make it anew takes longer than to write a short record.
+  with (work / _COUNT).open("wb", buffering=0) as count:
+    for record in records:
+      content = features.serialize_example(record)
+      writer.write(content)
+      num_records += 1
+      num_bytes += len(content)
+      for name, length in _lengths(record).items():
+        longest[name] = max(longest.get(name, 0), length)
+      count.seek(0)
+      count.write(str(num_records).encode())
   writer.close()
   return dict(num_records=num_records, num_bytes=num_bytes, longest=longest)
 

@@ -51,6 +51,18 @@ def read_lines(
 ) -> Iterator[tuple[str, str]]:
   """Yields (place, line) of the lines of a text file that hold something.
 
+  As `all_lines`.
+  """
+  for place, line in all_lines(path, notes):
+    if line.strip():
+      yield place, line
+
+
+def all_lines(
+  path: pathlib.Path, notes: list[Note]
+) -> Iterator[tuple[str, str]]:
+  """Yields (place, line) of the lines of a text file, empty ones, too.
+
   `place` is "file:number". Lines that are too long or not UTF-8 are rejected.
 
   Raises:
@@ -79,9 +91,7 @@ def read_lines(
       except UnicodeDecodeError:
         reject(notes, "line is not UTF-8", file=place)
         continue
-      text = text.rstrip("\r\n")
-      if text.strip():
-        yield place, text
+      yield place, text.rstrip("\r\n")
 
 
 def read_text(path: pathlib.Path, notes: list[Note]) -> str | None:

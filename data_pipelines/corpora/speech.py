@@ -5,7 +5,6 @@ Clips that cannot be used are left out and listed in `rejects.tsv` with the
 reason; what was measured of the others is in `clips.tsv`.
 """
 
-import csv
 import dataclasses
 import json
 import pathlib
@@ -16,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.builder import CLIPS_FILE, REJECTS_FILE
-from data_pipelines.corpora import holdout, listing
+from data_pipelines.corpora import holdout, listing, tables
 from data_pipelines.corpora.corpus import Item, Note, Record
 from data_pipelines.corpora.listing import Clip
 from data_pipelines.corpora.sources import Decode, Source
-from data_pipelines.features import clip_audio, textgrids
+from data_pipelines.features import clip_audio, textgrids, transcripts
 from data_pipelines.features.clip_audio import CleanClip, Limits
 from ns_jax import audio
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.text import symbols
-from ns_jax.text.frontend import Frontend, Reading
+from ns_jax.text.frontend import Reading
 
 VERSION = 1  # of how records are made
 MEASURED = (
@@ -146,24 +145,9 @@ class SpeechCorpus:
     """Writes `clips.tsv` and `rejects.tsv`."""
     columns = {
       "clip": (CLIPS_FILE, ("id", "speaker", *MEASURED)),
-      "reject": (REJECTS_FILE, ("id", "file", "reason")),
+      "reject": (REJECTS_FILE, tables.REJECTS),
     }
-    # Names of files need not be UTF-8.
-    how: Any = dict(mode="w", newline="", errors="backslashreplace")
-    with (
-      (directory / CLIPS_FILE).open(**how) as clips,
-      (directory / REJECTS_FILE).open(**how) as rejects,
-    ):
-      tables = {
-        kind: csv.DictWriter(
-          file, columns[kind][1], extrasaction="ignore", dialect="excel-tab"
-        )
-        for kind, file in (("clip", clips), ("reject", rejects))
-      }
-      for table in tables.values():
-        table.writeheader()
-      for note in notes:
-        tables[note["kind"]].writerow(note)
+    tables.write(directory, columns, notes)
 
   def _record(
     self, clip: Clip, decode: Decode
@@ -205,20 +189,11 @@ class SpeechCorpus:
 
 def _read(clip: Clip) -> Reading:
   """What a clip's transcript sounds like."""
-  said = {"id": clip.id, "speaker": clip.speaker, "transcript": clip.text}
-  for what, text in said.items():
-    if listing.has_control_characters(text):
-      raise UserError(f"has control characters in its {what}")
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):  # not decoded
-      raise UserError(f"its {what} is not UTF-8")
-  if not clip.text.strip():
-    raise UserError("has no transcript")
+  for what, text in {"id": clip.id, "speaker": clip.speaker}.items():
+    transcripts.check_text(text, what)
   if clip.language and not clip.language.lower().startswith("en"):
     raise UserError(f"is in '{clip.language}'; only English can be read")
-  text = clip.text
-  if text.isupper():  # capitals all over are no acronyms
-    text = text.lower()
-  return Frontend().read(text)
+  return transcripts.read(clip.text, "transcript")
 
 
 def _check_fit(phonemes: np.ndarray, num_frames: int, clean: CleanClip) -> None:

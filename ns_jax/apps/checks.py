@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mistakes in a config, found before anything is written or trained."""
 
-import pathlib
 from importlib import util
 from typing import Any
 
 import jax
 
-from data_pipelines import input_pipeline, records
-from data_pipelines.corpora import demo
-from ns_jax import audio, evaluation, sharding, stages
+from data_pipelines import input_pipeline
+from ns_jax import evaluation, sharding, stages
+from ns_jax.apps import corpora
 from ns_jax.errors import UserError
 from ns_jax.inference import restore
 from ns_jax.training import workdir
 
 DTYPES = ("float32", "bfloat16")
-DEMO = "demo"  # config.data.corpus that is built in
 TRAIN = "train"  # config.frozen.codec where the run trains one itself
 # Fields that name a trained model of this one's kind: one to begin with, and
 # one to learn from.
@@ -25,41 +23,6 @@ TRAINED = ("init_from", "teacher")
 def stands_on_given_codec(config: Any) -> bool:
   """Whether a run takes a codec that was trained before."""
   return "frozen" in config and config.frozen.codec != TRAIN
-
-
-def demo_corpus(config: Any) -> demo.DemoCorpus | None:
-  """The built-in corpus where a config names it, else None.
-
-  Raises:
-    UserError: it has no such size.
-  """
-  if config.data.corpus != DEMO:
-    return None
-  return demo.DemoCorpus(
-    config.data.corpus_size, audio.AudioSpec(**config.audio)
-  )
-
-
-def _split_sizes(config: Any, name: str) -> dict[str, int]:
-  """Number of records by split, of a corpus that may not be made yet."""
-  corpus = demo_corpus(config)
-  if corpus:
-    return corpus.split_sizes
-  path = pathlib.Path(config.data.corpus).expanduser()
-  if not path.is_dir():
-    raise UserError(
-      f"{name}.data.corpus={config.data.corpus!r} is neither {DEMO!r} nor a "
-      "folder of records; make one with 'ns-jax prepare'"
-    )
-  facts = records.read_facts(records.base_of(path.absolute()))
-  wanted = audio.AudioSpec(**config.audio).grid
-  heard = facts["identity"]["audio"]
-  if heard != wanted:
-    raise UserError(
-      f"{name}.data.corpus={config.data.corpus!r}: its records are of {heard}, "
-      f"this run works on {wanted}; make {name}.audio the same"
-    )
-  return facts["splits"]
 
 
 def check(
@@ -148,12 +111,13 @@ def _check_batches(config: Any, name: str, splits: tuple[str, ...]) -> None:
         f"{name}.{field}.batch_size={batch_size} does not divide over "
         f"{shards} device(s); use a multiple of {shards}"
       )
-  sizes = _split_sizes(config, name)
+  sizes = corpora.split_sizes(config, name)
   for split in splits:
     if not sizes.get(split):
       raise UserError(
         f"{name}.data.corpus={config.data.corpus!r} has no record in split "
-        f"'{split}'; prepare it again with other speakers held out"
+        f"'{split}'; prepare it again with other speakers held out, or more of "
+        "it if it is a text"
       )
   smallest = min(sizes[split] for split in splits if split != "train")
   if config.eval.batch_size > smallest:

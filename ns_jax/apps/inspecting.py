@@ -42,6 +42,8 @@ def inspect(
   """
   records_dir = records.base_of(records_dir.expanduser().absolute())
   facts = records.read_facts(records_dir)
+  if "audio" not in facts["identity"]:
+    raise UserError(f"{records_dir}: are records of a text, without sound")
   spec = AudioSpec(**facts["identity"]["audio"])
   counted = statistics.collect(records_dir, spec)
   reasons = statistics.top_reasons(preparing.read_rejects(records_dir))

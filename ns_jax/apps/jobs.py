@@ -15,19 +15,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-from jax.experimental import multihost_utils
 
-from data_pipelines import builder, examples, input_pipeline, records
+from data_pipelines import examples, input_pipeline, records
 from data_pipelines.features import codes
 from ns_jax import audio, evaluation, sharding, stages
-from ns_jax.apps import checks, speaking
+from ns_jax.apps import checks, corpora, processes, speaking, starting
 from ns_jax.errors import UserError
 from ns_jax.evaluation import report
 from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference import restore
 from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
 from ns_jax.inference.restore import Weights
-from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.inference.utterance import Manner
 from ns_jax.training import checkpoint, loop, workdir, writers
 
@@ -45,9 +43,7 @@ def train(config: Any, path: str | pathlib.Path) -> None:
     UserError: the config or the workdir cannot be used, or training diverged.
   """
   run_dir = pathlib.Path(path).absolute()
-  if checks.stands_on_given_codec(config):
-    # The run is self-contained: it says what codec it stands on.
-    config.codec = _config_of_codec(config, run_dir)
+  starting.adopt(config, run_dir)
   checks.check(config)
   with _locked(run_dir):
     _train(config, run_dir)
@@ -68,6 +64,7 @@ def evaluate(config: Any, path: str | pathlib.Path) -> None:
   saved = workdir.read_config(run_dir)
   if "codec" in saved and "codec" in config:
     config.codec = saved.codec
+  starting.adopt_encoder(config, run_dir)
   checks.check(config, splits=("test",))
   trained = config.copy_and_resolve_references()
   for field in ("corpus", "corpus_size"):
@@ -76,9 +73,10 @@ def evaluate(config: Any, path: str | pathlib.Path) -> None:
     workdir.open_workdir(run_dir, trained)
     clock = _Stopwatch()
     weights = _weights(config, run_dir)
-    records_dir = _prepare(config)
+    records_dir = _prepare(config, run_dir, clock)
     if "frozen" in config:
-      records_dir = _add_codes(config, records_dir, SpeechCodec.of(weights))
+      codec = SpeechCodec.of(weights)
+      records_dir = corpora.add_codes(config, records_dir, codec)
     _report(weights, run_dir, records_dir, clock)
 
 
@@ -123,7 +121,7 @@ def synthesize(
 
 
 def _train(config: Any, run_dir: pathlib.Path) -> None:
-  _first_process_first(
+  processes.first_then_others(
     lambda: workdir.open_workdir(run_dir, config), f"workdir {config.stage}"
   )
   if report.reported_step(run_dir) == config.train.num_steps:
@@ -131,18 +129,17 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
     _logger.info("%s is finished; its results: %s", run_dir, path)
     return
   clock = _Stopwatch()
-  with clock("corpus"):
-    records_dir = _prepare(config)
+  records_dir = _prepare(config, run_dir, clock)
   frozen: dict[str, Any] = {}
-  start: dict[str, Any] = {}
+  start = starting.encoder(config, run_dir)
   if "frozen" in config:
     codec = _codec(config, run_dir, clock)
     with clock("codes"):
-      records_dir = _add_codes(config, records_dir, codec)
+      records_dir = corpora.add_codes(config, records_dir, codec)
     frozen["codec"] = codec.frozen(*codes.read_latent_stats(records_dir))
   for field in checks.TRAINED:
     if config.get(field):
-      trained = _trained(config, field, codec)
+      trained = starting.trained_model(config, field, codec)
       # It hears latents on the scale of the records that it was trained on.
       for name in LATENT_STATISTICS:
         frozen["codec"][name] = trained.frozen["codec"][name]
@@ -175,24 +172,6 @@ def _weights(config: Any, run_dir: pathlib.Path) -> Weights:
   return dataclasses.replace(restore.restore(run_dir), config=config)
 
 
-def _config_of_codec(config: Any, run_dir: pathlib.Path) -> Any:
-  """The config of the given codec; once a run has one, always the same."""
-  is_shipped = config.frozen.codec == restore.SHIPPED
-  if is_shipped and (run_dir / workdir.CONFIG_FILE).exists():
-    saved = workdir.read_config(run_dir)
-    if "codec" in saved:
-      return saved.codec
-  return workdir.read_config(_codec_dir(config, run_dir))
-
-
-def _codec_dir(config: Any, run_dir: pathlib.Path) -> pathlib.Path:
-  """The workdir or bundle of the codec this run stands on."""
-  name = config.frozen.codec
-  if name == checks.TRAIN:
-    return run_dir / "codec"
-  return restore.weights_folder(name, "codec")
-
-
 def _codec(
   config: Any, run_dir: pathlib.Path, clock: "_Stopwatch"
 ) -> SpeechCodec:
@@ -210,66 +189,21 @@ def _codec(
     return codec
   if name == checks.TRAIN:
     with clock("codec"):
-      _train(config.codec, _codec_dir(config, run_dir))
-  return SpeechCodec.load(_codec_dir(config, run_dir)).first(count)
+      _train(config.codec, starting.codec_dir(config, run_dir))
+  return SpeechCodec.load(starting.codec_dir(config, run_dir)).first(count)
 
 
-def _trained(config: Any, field: str, codec: SpeechCodec) -> Weights:
-  """The model that a run begins with or learns from.
-
-  Raises:
-    UserError: it cannot be read, or stands on another codec.
-  """
-  model = Synthesizer.load(config[field])
-  if model.codec.codec_id != codec.codec_id:
-    raise UserError(
-      f"config.{field}={config[field]!r}: stands on another codec; "
-      "give config.frozen as it was trained with"
-    )
-  return model.weights
-
-
-def _prepare(config: Any) -> pathlib.Path:
-  """The folder of the records; builds the built-in corpus unless it stands."""
-  corpus = checks.demo_corpus(config)
-  if not corpus:
-    return pathlib.Path(config.data.corpus).expanduser().absolute()
-  grid = "_".join(map(str, corpus.spec.grid.values()))
-  folder = f"demo_{corpus.size}_{grid}"
-  return _first_process_first(
-    lambda: builder.build(
-      corpus, pathlib.Path(config.data.dir) / folder, label="demo corpus"
-    ),
-    "corpus",
-  )
-
-
-def _add_codes(
-  config: Any, records_dir: pathlib.Path, codec: SpeechCodec
+def _prepare(
+  config: Any, run_dir: pathlib.Path, clock: "_Stopwatch"
 ) -> pathlib.Path:
-  """Encodes the corpus unless done; returns the new records' folder."""
-  return _first_process_first(
-    lambda: codes.add_codes(
-      records_dir,
-      codec.encode,
-      codec.codec_id,
-      spec=audio.AudioSpec(**config.audio),
-    ),
-    "codes",
-  )
-
-
-def _first_process_first(
-  make: Callable[[], pathlib.Path], what: str
-) -> pathlib.Path:
-  """Runs `make` on process 0, then on the others, which find its result."""
-  result = None
-  for turn in ("first", "others"):
-    if (jax.process_index() == 0) == (turn == "first"):
-      result = make()
-    _wait_for_all(f"{what} {turn}")
-  assert result is not None
-  return result
+  """The folder of the records, with sup-phonemes if the stage reads them."""
+  with clock("corpus"):
+    records_dir = corpora.prepare(config)
+  if corpora.needs_sup_phonemes(config):
+    with clock("sup-phonemes"):
+      starting.take_tokenizer(config, run_dir)
+      records_dir = corpora.add_sup_phonemes(config, records_dir, run_dir)
+  return records_dir
 
 
 def _reader(config: Any, stage: Any, records_dir: pathlib.Path) -> Callable:
@@ -314,7 +248,7 @@ def _report(
         sections[name] = evaluation.find(name)(context)
     sections["learning"] = report.learning_section(run_dir, run_dir)
     if "frozen" in config:
-      codec_dir = _codec_dir(config, run_dir)
+      codec_dir = starting.codec_dir(config, run_dir)
       if (codec_dir / writers.METRICS_FILE).exists():
         learning = report.learning_section(codec_dir, run_dir)
         sections["codec learning"] = learning
@@ -323,7 +257,7 @@ def _report(
       run_dir, title, weights.step, sections, clock.seconds
     )
     _logger.info("finished; report: %s", path)
-  _wait_for_all("report")
+  processes.wait_for_all("report")
 
 
 @contextlib.contextmanager
@@ -334,11 +268,6 @@ def _locked(run_dir: pathlib.Path) -> Iterator[None]:
     return
   with workdir.lock(run_dir):
     yield
-
-
-def _wait_for_all(what: str) -> None:
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(what)
 
 
 class _Stopwatch:

@@ -23,7 +23,7 @@ from data_pipelines.corpora.demo import DemoCorpus
 from data_pipelines.corpora.speech import SpeechCorpus
 from data_pipelines.features import alignment, clip_audio, codes, sup_phonemes
 from ns_jax.apps import jobs
-from ns_jax.apps.checks import DEMO
+from ns_jax.apps.corpora import DEMO
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.inference import restore
@@ -183,10 +183,9 @@ def _add_durations(request: Request, out: pathlib.Path) -> None:
     return  # these records may have been moved since; they stay as they are
   else:
     jobs.train(_aligner_config(out), run_dir)
-  sup_dir = out / records.LAYERS / "sup_phonemes"
-  if not is_done and sup_dir.exists():
+  for layer in sup_phonemes.layers_of(out) if not is_done else ():
     _logger.info("sup-phonemes are removed: alignment adds pauses to phonemes")
-    shutil.rmtree(sup_dir)
+    shutil.rmtree(layer)
   aligner = SpeechAligner.load(run_dir)
   alignment.add_durations(out, aligner.align, aligner.aligner_id)
 

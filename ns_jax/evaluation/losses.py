@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stage's own losses on the test split, whose speakers are unseen."""
+"""The stage's own losses on the test split, unseen in training."""
 
 import itertools
 
@@ -36,7 +36,7 @@ def evaluate(context: Context) -> Section:
       )
     )
   return Section(
-    title=f"{stage.name}: losses on unseen test speakers",
+    title=f"{stage.name}: losses on the test split",
     explanation=f"Step {weights.step}, moving average of the weights.",
     summary=merge_means(means),
   )

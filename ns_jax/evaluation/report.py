@@ -36,7 +36,7 @@ def learning_section(stage_dir: pathlib.Path, run_dir: pathlib.Path) -> Section:
   return Section(
     title=f"Learning: {stage}",
     explanation=(
-      f"Means over held-out speakers, untrained (step {first['step']}) and "
+      f"Means over the held-out split, untrained (step {first['step']}) and "
       f"trained (step {last['step']})."
     ),
     summary={},

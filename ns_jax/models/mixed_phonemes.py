@@ -11,9 +11,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import PartitionSpec as P
 
 from ns_jax.array_types import Array, check_shapes
 from ns_jax.nn import transformer
+
+# Layers are stacked on axis 0 by nn.scan, hence the leading None. Tables have
+# a row more than there are symbols, so their columns are what divides.
+PARTITION_RULES = (
+  (r"layers/attention/(query|key|value)/kernel$", P(None, "fsdp", "tensor")),
+  (r"layers/attention/out/kernel$", P(None, "tensor", None, "fsdp")),
+  (r"layers/ffn_in/kernel$", P(None, None, "fsdp", "tensor")),
+  (r"layers/ffn_out/kernel$", P(None, None, "tensor", "fsdp")),
+  (r"sup_embedding/embedding$", P(None, "fsdp")),
+  (r"of_sup_phonemes/kernel$", P("fsdp", "tensor")),
+)
 
 
 class Mixed(NamedTuple):
@@ -78,14 +90,14 @@ class MaskedLm(nn.Module):
 
   @nn.compact
   def __call__(
-    self, mixed: Mixed, mask: Array, num_spans: int, *, train: bool
+    self, mixed: Mixed, mask: Array, spans: Array, *, train: bool
   ) -> tuple[Array, Array | None]:
     """Reads.
 
     Args:
       mixed: with some masked.
       mask: [B, N] bool.
-      num_spans: K, sup-phonemes of the longest utterance.
+      spans: [B, K] int32, which sup-phonemes to tell.
       train: whether to drop out.
 
     Returns:
@@ -96,18 +108,23 @@ class MaskedLm(nn.Module):
     phonemes = nn.Dense(self.encoder.num_symbols, name="of_phonemes")(hidden)
     if not self.encoder.num_sup_phonemes:
       return phonemes, None
-    means = mean_of_spans(hidden, mixed.span, mask, num_spans)
+    means = mean_of_spans(hidden, mixed.span, mask, spans)
     of_sup = nn.Dense(self.encoder.num_sup_phonemes, name="of_sup_phonemes")
     return phonemes, of_sup(means)
 
 
 def mean_of_spans(
-  hidden: Array, span: Array, mask: Array, num_spans: int
+  hidden: Array, span: Array, mask: Array, spans: Array
 ) -> Array:
-  """Means [B, K, D] of vectors [B, N, D] of the same span; 0 where none is."""
-  member = jax.nn.one_hot(span, num_spans) * mask[..., None]
-  counts = jnp.maximum(member.sum(axis=1), 1.0)
-  return jnp.einsum("bnk,bnd->bkd", member, hidden) / counts[..., None]
+  """Means [B, K, D] of the vectors [B, N, D] of each of the spans [B, K].
+
+  0 where a span has none; `span` [B, N] says whose the vectors are.
+  """
+  member = (spans[:, :, None] == span[:, None, :]) & mask[:, None, :]
+  counts = jnp.maximum(member.sum(axis=-1, keepdims=True), 1)
+  return (
+    jnp.einsum("bkn,bnd->bkd", member.astype(hidden.dtype), hidden) / counts
+  )
 
 
 class Masked(NamedTuple):

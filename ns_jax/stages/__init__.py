@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from ns_jax.errors import UserError
 from ns_jax.training.stage import Stage
 
-STAGES = ("aligner", "codec", "ns1", "ns2", "ns2_distilled")
+STAGES = ("aligner", "codec", "ns1", "ns2", "ns2_distilled", "phoneme_lm")
 
 
 def build(config: ConfigDict) -> Stage:

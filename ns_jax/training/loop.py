@@ -104,7 +104,7 @@ def fit(
     workdir: where checkpoints, metrics and events go.
     mesh: from `sharding.make_mesh`.
     frozen: weights of earlier stages.
-    start: parameters of players that do not begin at random.
+    start: parameters that do not begin at random, see `create_state`.
 
   Returns:
     The final state.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that training changes or carries, as one pytree."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-from flax import traverse_util
 
 from ns_jax.array_types import Array, Batch, Params
 from ns_jax.training.stage import Stage
@@ -39,14 +39,19 @@ def create_state(
     key: [] typed key, from the config's seed.
     batch: the first global batch; codebooks start from it.
     frozen: weights of earlier stages, carried along unchanged.
-    start: parameters of players that do not begin at random.
+    start: parameters that do not begin at random: of players, or of parts of
+      them, in the same nested dictionaries.
 
   Returns:
     The state at step 0.
+
+  Raises:
+    ValueError: `start` has something that is not a parameter, or of another
+      shape.
   """
   init_key, state_key = jax.random.split(key)
   params, model_state = stage.init_fn(init_key, batch, frozen)
-  params = {**params, **(start or {})}
+  params = replaced(params, start or {})
   opt_state = {p.name: p.tx.init(params[p.name]) for p in stage.players}
   ema_params = {
     name: jax.tree.map(jnp.copy, params[name]) for name in stage.ema_decay
@@ -62,12 +67,25 @@ def create_state(
   )
 
 
-def replaced(params: Any, part: Any) -> Any:
-  """Nested dictionaries with the leaves of `part` in the place of their own."""
-  leaves = traverse_util.flatten_dict(params)
-  return traverse_util.unflatten_dict(
-    {**leaves, **traverse_util.flatten_dict(part)}
-  )
+def replaced(params: Any, part: Any, name: str = "start") -> Any:
+  """Nested dictionaries with a partial tree in the place of what it has.
+
+  Raises:
+    ValueError: the part has something that is not there, or of another shape;
+      `name` says where.
+  """
+  if not isinstance(part, Mapping):
+    if jnp.shape(part) != jnp.shape(params):
+      raise ValueError(
+        f"{name} is {jnp.shape(part)}, the parameter {jnp.shape(params)}"
+      )
+    return part
+  if not isinstance(params, Mapping) or part.keys() - params.keys():
+    raise ValueError(f"{name} has {sorted(part)}, which are no parameters")
+  return {**params} | {
+    key: replaced(params[key], child, f"{name}/{key}")
+    for key, child in part.items()
+  }
 
 
 def inference_params(state: TrainState) -> dict[str, Params]:

@@ -11,6 +11,7 @@ import soundfile
 
 from data_pipelines import beam, builder, records
 from data_pipelines.corpora import demo
+from data_pipelines.features import sup_phonemes
 from ns_jax.apps import cli, preparing
 from ns_jax.apps.commands import shared
 from ns_jax.audio import AudioSpec, from_int16
@@ -74,9 +75,10 @@ def test_prepare_then_inspect(folder, tmp_path):
   assert status == shared.SOME_REJECTED, output
   assert "1 clips or lines were left out" in output
   count = 0
+  (layer,) = sup_phonemes.layers_of(out)
   for split in ("train", "valid", "test"):
     wanted = ("durations", "sup_phonemes", "f0")
-    for record in records.Records(out, split, wanted):
+    for record in records.Records(layer, split, wanted):
       count += 1
       assert record["durations"].sum() == len(record["f0"])
       assert record["sup_lengths"].sum() == len(record["phonemes"])

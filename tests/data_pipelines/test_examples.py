@@ -192,6 +192,76 @@ def test_one_phoneme_longer_than_the_passage_is_cut(spec):
   np.testing.assert_array_equal(example["f0"], np.arange(10))
 
 
+def _text(record, seed, max_phonemes, features=("phonemes", "sup_phonemes")):
+  return examples.text(
+    record,
+    np.random.default_rng(seed),
+    features=features,
+    max_phonemes=max_phonemes,
+  )
+
+
+def _texts(lengths, max_phonemes):
+  """All examples there should be: the longest runs of whole sup-phonemes."""
+  bounds = np.concatenate([[0], np.cumsum(lengths)])
+  phonemes = np.arange(1, bounds[-1] + 1)
+  found = {}
+  for first, begin in enumerate(bounds[:-1]):
+    stops = [k for k, end in enumerate(bounds) if end - begin <= max_phonemes]
+    stop = max(stops[-1], first + 1)
+    end = min(bounds[stop], begin + max_phonemes)
+    owners = np.repeat(np.arange(len(lengths)), lengths)[begin:end]
+    found[first] = dict(
+      phonemes=phonemes[begin:end],
+      sup_phonemes=100 + owners,
+      span=owners - first,
+      num_phonemes=end - begin,
+      num_spans=owners[-1] + 1 - first,
+    )
+    if stop == len(lengths):
+      break
+  return found
+
+
+@pytest.mark.parametrize("max_phonemes", [3, 5, 8, 40])
+def test_a_text_is_cut_between_sup_phonemes(max_phonemes):
+  rng = np.random.default_rng(2)
+  lengths = rng.integers(1, 5, 12)
+  record = {
+    "phonemes": np.arange(1, lengths.sum() + 1, dtype=np.int32),
+    "sup_phonemes": 100 + np.arange(len(lengths), dtype=np.int32),
+    "sup_lengths": lengths,
+  }
+  expected = _texts(lengths, max_phonemes)
+  seen = set()
+  for seed in range(150):
+    example = _text(record, seed, max_phonemes)
+    first = int(example["sup_phonemes"][0]) - 100
+    seen.add(first)
+    wanted = expected[first]
+    assert example.keys() == wanted.keys()
+    for name, values in wanted.items():
+      if np.ndim(values):
+        values = np.pad(values, (0, max_phonemes - len(values)))
+      np.testing.assert_array_equal(example[name], values)
+      assert example[name].dtype == np.int32
+  assert seen == set(expected)
+
+
+def test_without_sup_phonemes_every_phoneme_is_a_span():
+  record = {"phonemes": np.arange(1, 8, dtype=np.int32)}
+  firsts = set()
+  for seed in range(40):
+    example = _text(record, seed, 5, features=("phonemes",))
+    first = int(example["phonemes"][0])
+    firsts.add(first)
+    np.testing.assert_array_equal(example["phonemes"], first + np.arange(5))
+    np.testing.assert_array_equal(example["span"], np.arange(5))
+    assert example["num_spans"] == example["num_phonemes"] == 5
+    assert "sup_phonemes" not in example
+  assert firsts == {1, 2, 3}
+
+
 def test_whole_utterance_with_a_pause_offered_before_each_word(spec):
   record = _record([2, 3, 4, 5], spec)
   record["word_starts"] = np.array([0, 1, 0, 1], np.uint8)

@@ -94,7 +94,7 @@ def test_spans_are_averaged():
   hidden = jnp.arange(10.0).reshape(1, 5, 2)
   span = jnp.array([[0, 0, 1, 2, 2]])
   mask = jnp.array([[True, True, True, True, False]])
-  means = mp.mean_of_spans(hidden, span, mask, 4)
+  means = mp.mean_of_spans(hidden, span, mask, jnp.array([[0, 1, 2, 3]]))
   np.testing.assert_allclose(means[0], [[1, 2], [4, 5], [6, 7], [0, 0]])
 
 
@@ -103,7 +103,8 @@ def test_logits_are_of_phonemes_and_spans(sups):
   encoder = mp.MixedEncoder(SYMBOLS, sups, **OPTIONS)
   model = mp.MaskedLm(encoder)
   mixed, _ = utterances()
-  args = mixed, mixed.phonemes > 0, 6
+  spans = jnp.tile(jnp.arange(6), (3, 1))
+  args = mixed, mixed.phonemes > 0, spans
   (phonemes, spans), params = model.init_with_output(
     jax.random.key(0), *args, train=False
   )

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-import numpy as np
+import shutil
+
 import pytest
-import tokenizers
 
 from data_pipelines import records
 from data_pipelines.features import sup_phonemes
 from ns_jax.errors import UserError
+from ns_jax.text import sup_phonemes as tokens
 from ns_jax.text import symbols
 from ns_jax.text.frontend import Frontend
 
 LINES = ["the cat sat on the mat, and that was that", "a cat and a hat"] * 20
+
+
+def utterances():
+  readings = map(Frontend().read, LINES)
+  return [tokens.words(r.phonemes, r.word_starts) for r in readings]
 
 
 @pytest.fixture(scope="module")
@@ -20,63 +26,46 @@ def tokenizer(tmp_path_factory):
   return sup_phonemes.learn(sup_phonemes.words_of_text(path, frontend), 200)
 
 
-def test_words_and_pauses_are_kept_apart():
-  reading = Frontend().read("the cat, a hat")
-  words = sup_phonemes.words(reading.phonemes, reading.word_starts)
-  assert sum(map(len, words)) == len(reading.phonemes)
-  ids = [[ord(c) - 0xE000 for c in word] for word in words]
-  names = ["".join(symbols.from_ids(word)) for word in ids]
-  assert names == ["_", "ðə", "kˈæt", ",", "ɐ", "hˈæt", "."]
-
-
-def test_tokens_cover_the_phonemes_and_stay_inside_words(tokenizer):
-  reading = Frontend().read("that cat sat, and so did the hat")
-  encoded = sup_phonemes.encode(
-    tokenizer, reading.phonemes, reading.word_starts
-  )
-  lengths = encoded["sup_lengths"]
-  assert lengths.sum() == len(reading.phonemes)
-  assert lengths.max() > 1
-  token_starts = np.cumsum(lengths) - lengths
-  words = sup_phonemes.words(reading.phonemes, reading.word_starts)
-  sizes = [len(word) for word in words]
-  assert set(np.cumsum(sizes) - sizes) <= set(token_starts)
-  vocabulary = {i: w for w, i in tokenizer.get_vocab().items()}
-  spelled = "".join(vocabulary[i] for i in encoded["sup_phonemes"])
-  assert [ord(c) - 0xE000 for c in spelled] == list(reading.phonemes)
-
-
 def test_phonemes_keep_their_ids(tokenizer):
-  for i in range(symbols.VOCABULARY_SIZE):
-    assert tokenizer.token_to_id(chr(0xE000 + i)) == i
+  for i, character in enumerate(tokens.ALPHABET):
+    assert tokenizer.token_to_id(character) == i
   assert symbols.VOCABULARY_SIZE < tokenizer.get_vocab_size() <= 200
+
+
+def test_the_same_text_gives_the_same_merges(tokenizer):
+  again = sup_phonemes.learn(utterances(), 200)
+  assert tokens.digest(again) == tokens.digest(tokenizer)
 
 
 def test_merges_are_the_most_frequent_pairs(tokenizer):
   """The first merge is the pair that comes most often inside words."""
   counts = {}
-  frontend = Frontend()
-  for line in LINES:
-    reading = frontend.read(line)
-    for word in sup_phonemes.words(reading.phonemes, reading.word_starts):
+  for utterance in utterances():
+    for word in utterance:
       for pair in zip(word, word[1:], strict=False):
         counts[pair] = counts.get(pair, 0) + 1
   first = tokenizer.id_to_token(symbols.VOCABULARY_SIZE)
   assert counts[tuple(first)] == max(counts.values())
 
 
-def test_layer_is_stored_with_its_tokenizer(records_dir, tokenizer, tmp_path):
-  import shutil
-
+def test_layers_of_two_tokenizers_are_not_mixed(
+  records_dir, tokenizer, tmp_path
+):
   copy = tmp_path / "copy"
   shutil.copytree(records_dir, copy)
-  layer = sup_phonemes.add_sup_phonemes(copy, tokenizer)
-  for record in records.Records(copy, "valid", ("sup_phonemes",)):
-    assert record["sup_lengths"].sum() == len(record["phonemes"])
-  stored = tokenizers.Tokenizer.from_file(
-    str(layer / sup_phonemes.TOKENIZER_FILE)
-  )
-  assert stored.get_vocab() == tokenizer.get_vocab()
+  coarse = sup_phonemes.learn(utterances(), symbols.VOCABULARY_SIZE)
+  layers = [
+    sup_phonemes.add_sup_phonemes(copy, made) for made in (tokenizer, coarse)
+  ]
+  assert sup_phonemes.layers_of(copy) == sorted(layers)
+  for layer, made in zip(layers, (tokenizer, coarse), strict=True):
+    for record in records.Records(layer, "valid", ("sup_phonemes", "wav")):
+      expected = tokens.encode(made, record["phonemes"], record["word_starts"])
+      for name, values in expected.items():
+        assert (record[name] == values).all()
+    assert tokens.digest(tokens.load(layer)) == tokens.digest(made)
+  with pytest.raises(UserError, match="no field 'sup_phonemes'"):
+    records.Records(copy, "valid", ("sup_phonemes",))
 
 
 def test_a_text_that_is_not_there(tmp_path):
