@@ -34,9 +34,8 @@ def environment():
   return {
     **os.environ,
     "JAX_PLATFORMS": "cpu",
-    # These models are too small for what the slow passes would gain.
-    "XLA_FLAGS": "--xla_backend_optimization_level=0"
-    " --xla_llvm_disable_expensive_passes=true",
+    "XLA_FLAGS": os.environ["XLA_FLAGS"]
+    + " --xla_force_host_platform_device_count=1",
     "JAX_COMPILATION_CACHE_DIR": CACHE.name,
   }
 

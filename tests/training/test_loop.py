@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -222,7 +223,8 @@ def test_two_processes_equal_one(tmp_path):
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": os.environ["XLA_FLAGS"]
+        + " --xla_force_host_platform_device_count=4",
       },
     )
     for i in range(2)
