@@ -25,6 +25,7 @@ from ns_jax.text.frontend import Reading
 
 STAGES = ("ns1",)
 _MISFIT = "the weights of this model do not fit its config"
+_DIVERGED = "what came out is no sound: the model's weights diverged"
 _PHONEME_BLOCK = 32  # sizes are rounded up, so that few shapes are compiled
 _FRAME_BLOCK = 160
 _HEARING = "posterior"  # the part that hears; speaking does without
@@ -144,6 +145,8 @@ class SingleVoice:
     mixed = self._mixed(readings)
     hidden, predicted = self._read(self._params, mixed)
     frames = np.array(predicted) / manner.speed
+    if not np.isfinite(frames).all():
+      raise UserError(_DIVERGED)
     for row, given in zip(frames, durations or (), strict=False):
       row[: len(given)] = given
       row[len(given) :] = 0.0
@@ -160,7 +163,7 @@ class SingleVoice:
     )
     wavs, weights = np.asarray(wavs), np.asarray(weights.mean(axis=-1))
     if not np.isfinite(wavs).all():
-      raise UserError("what came out is no sound: the model's weights diverged")
+      raise UserError(_DIVERGED)
     said = []
     for i, reading in enumerate(readings):
       number = len(reading.phonemes)

@@ -291,10 +291,11 @@ class NaturalSpeechTraining:
   def _said_alike(
     self, gen: Params, timed: Expected, key: Array, part: Part
   ) -> Array:
-    """Slices of what is said, of the places that `_revoiced` takes."""
+    """Slices of what is most likely said, of `_revoiced`'s places."""
     starts = self._draw_slices(key, 2, timed.num_frames)
+    most_likely = timed._replace(draw=timed.prior.mean)
     latents = ns1_terms.slices(
-      self._ways(part).say(gen, timed), starts, self.slice_frames
+      self._ways(part).say(gen, most_likely), starts, self.slice_frames
     )
     return self.ways.voice(gen, latents, remembers=part.remembers)
 
