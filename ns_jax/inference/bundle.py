@@ -4,6 +4,7 @@
 model.safetensors   weights in half precision, never pickled
 config.json         the run's config
 README.md           model card
+sup_phonemes.json   tokenizer, where the model reads sup-phonemes
 """
 
 import pathlib
@@ -18,6 +19,7 @@ from flax import traverse_util
 
 from ns_jax import files
 from ns_jax.errors import UserError
+from ns_jax.text.sup_phonemes import TOKENIZER_FILE
 from ns_jax.training import workdir
 
 WEIGHTS_FILE = "model.safetensors"
@@ -37,6 +39,7 @@ def write(
   step: int,
   arrays: Mapping[str, Any],
   card: str,
+  tokenizer: str | None = None,
 ) -> None:
   """Writes a bundle; the weights come last.
 
@@ -46,6 +49,7 @@ def write(
     step: of the run.
     arrays: nested dictionaries of float arrays.
     card: Markdown.
+    tokenizer: of sup-phonemes, where the model reads them.
 
   Raises:
     UserError: a weight is too large for half precision, or not finite; or the
@@ -63,6 +67,9 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     workdir.write_json(folder / workdir.CONFIG_FILE, config.to_dict())
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    (folder / TOKENIZER_FILE).unlink(missing_ok=True)  # of an older bundle
+    if tokenizer is not None:
+      (folder / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
     with files.appearing(folder / WEIGHTS_FILE) as file:
       file.write(safetensors.numpy.save(tensors, metadata=facts))
   except OSError as error:
@@ -75,7 +82,11 @@ def _check_free(folder: pathlib.Path) -> None:
   """A bundle replaces a bundle, or goes to an empty folder."""
   if folder.exists() and not folder.is_dir():
     raise UserError(f"{folder}: is a file; give the name of a folder")
-  own = {workdir.CONFIG_FILE, CARD_FILE}  # of an export killed right here
+  own = {
+    workdir.CONFIG_FILE,
+    CARD_FILE,
+    TOKENIZER_FILE,
+  }  # of an export killed right here
   if (
     folder.exists()
     and not is_bundle(folder)

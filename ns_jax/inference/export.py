@@ -34,7 +34,15 @@ def export(weights: Weights, folder: pathlib.Path, card: str) -> None:
   config, arrays = _PARTS[stage](weights)
   kept = _fields(weights.config, _COMMON) | config
   arrays = {"params": {"gen": weights.params["gen"]}} | arrays
-  bundle.write(folder, ConfigDict(kept), weights.step, arrays, card)
+  tokenizer = single_voice.tokenizer_of(weights)
+  bundle.write(
+    folder,
+    ConfigDict(kept),
+    weights.step,
+    arrays,
+    card,
+    tokenizer and tokenizer.to_str(),
+  )
 
 
 def _fields(config: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Weights:
   params: dict[str, Params]  # player -> moving average where there is one
   model_state: dict[str, Any] = dataclasses.field(default_factory=dict)
   frozen: dict[str, Any] = dataclasses.field(default_factory=dict)
+  folder: pathlib.Path | None = None  # where they were read
 
 
 def weights_folder(name: str | pathlib.Path, stage: str) -> pathlib.Path:
@@ -63,7 +64,7 @@ def restore(path: str | pathlib.Path) -> Weights:
   path = pathlib.Path(path).expanduser()
   if bundle.is_bundle(path):
     config, step, arrays = bundle.read(path)
-    return Weights(config=config, step=step, **arrays)
+    return Weights(config=config, step=step, folder=path, **arrays)
   config = workdir.read_config(path)
   step, state = checkpoint.read_newest(path)
   return Weights(
@@ -72,4 +73,5 @@ def restore(path: str | pathlib.Path) -> Weights:
     params={**state["params"], **state["ema_params"]},
     model_state=state["model_state"],
     frozen=state["frozen"],
+    folder=path,
   )

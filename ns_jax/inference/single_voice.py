@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tokenizers
 
 from ns_jax.array_types import Params
 from ns_jax.audio import AudioSpec
@@ -20,7 +21,7 @@ from ns_jax.inference.utterance import Manner, Speech
 from ns_jax.models import ns1, ns1_sampling
 from ns_jax.models.mixed_phonemes import Mixed
 from ns_jax.models.ns1_sampling import SampleOptions
-from ns_jax.text import symbols
+from ns_jax.text import sup_phonemes, symbols
 from ns_jax.text.frontend import Reading
 
 STAGES = ("ns1",)
@@ -41,6 +42,20 @@ class Said(Speech):
 def spoken(params: Params) -> Params:
   """Those parts of the model that speaking needs."""
   return {name: part for name, part in params.items() if name != _HEARING}
+
+
+def tokenizer_of(weights: Weights) -> tokenizers.Tokenizer | None:
+  """The tokenizer of sup-phonemes beside a model that reads them, else None.
+
+  Raises:
+    UserError: it is missing.
+  """
+  config = weights.config
+  if config.stage not in STAGES or not config.model.encoder.num_sup_phonemes:
+    return None
+  if weights.folder is None:
+    raise UserError("a model that reads sup-phonemes needs its folder")
+  return sup_phonemes.load(weights.folder)
 
 
 class SingleVoice:
@@ -66,6 +81,7 @@ class SingleVoice:
     self.spec = AudioSpec(**config.audio)
     self.options = options or SampleOptions(**config.sample)
     self._params = weights.params["gen"]
+    self._tokenizer = tokenizer_of(weights)
     self._remembers = jnp.asarray(weights.model_state["remembers"])
     self._model = model = ns1.make_model(config, symbols.VOCABULARY_SIZE)
     self._read = jax.jit(functools.partial(ns1_sampling.read, model))
@@ -198,6 +214,14 @@ class SingleVoice:
     size = longest + -longest % _PHONEME_BLOCK
     rows = np.zeros((3, len(readings), size), np.int32)
     for i, reading in enumerate(readings):
-      rows[0, i, : len(reading.phonemes)] = reading.phonemes
+      number = len(reading.phonemes)
+      rows[0, i, :number] = reading.phonemes
+      if self._tokenizer:
+        found = sup_phonemes.encode(
+          self._tokenizer, reading.phonemes, reading.word_starts
+        )
+        lengths = found["sup_lengths"]
+        rows[1, i, :number] = np.repeat(found["sup_phonemes"], lengths)
+        rows[2, i, :number] = np.repeat(np.arange(len(lengths)), lengths)
     fields: Any = map(jnp.asarray, rows)
     return Mixed(*fields)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's ablations of NaturalSpeech, and our own, by short runs.
+
+  python launch/ablate_ns1.py --out=DIR [--corpus=RECORDS] [--judged]
+
+Trains the demo once for each row of VARIANTS, on the built-in corpus or on
+RECORDS, and measures all alike; with --judged also by the extra `judges`. DIR
+gets the runs and table.md. When stopped, the same command goes on.
+"""
+
+import argparse
+import functools
+import json
+import pathlib
+import sys
+
+import runs
+
+from ns_jax.apps import terminal
+
+_NEVER = 10**9
+_LM = "phoneme_lm"  # stands for the workdir of the language model
+
+# Changes to configs/ns1.py; the first two tell what chance alone does.
+VARIANTS: dict[str, dict[str, object]] = {
+  "as it is": {},
+  "as it is, another seed": {"seed": 1},
+  "with pre-trained phonemes": {"phoneme_lm": _LM},
+  "without differentiable durator": {"schedule.durations": _NEVER},
+  "without forward flow": {"schedule.forward": _NEVER},
+  "without memory": {"schedule.memory": _NEVER},
+  "without tuning": {"schedule.tuning": _NEVER},
+  "without any flow": {"schedule.flow": _NEVER},
+  "flow from the beginning": {"schedule.flow": 0},
+  "without the loss of what is said": {"loss.said": 0.0},
+  "divergences of draws": {"divergence.form": "sample"},
+}
+_COLUMNS = (
+  *("revoiced_mel_db", "said_mel_db", "warped_mel_db"),
+  *("duration_error_frames", "length_ratio"),
+)
+
+
+def main() -> None:
+  """Runs the variants that have no result yet, and prints the table."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--out", required=True, type=pathlib.Path)
+  parser.add_argument("--corpus", default="demo")
+  parser.add_argument("--judged", action="store_true")
+  args = parser.parse_args()
+  args.out = args.out.absolute()
+  judged = ("wer_percent",) if args.judged else ()
+  runs.compare(
+    args.out,
+    VARIANTS,
+    (*_COLUMNS, *judged),
+    functools.partial(_result, args),
+  )
+
+
+def _result(
+  args: argparse.Namespace, directory: pathlib.Path, changes: dict[str, object]
+) -> dict[str, float]:
+  """Trains and measures one variant, unless that is done."""
+  evaluators = ("reading", *(("reading_judged",) if args.judged else ()))
+  shared = {"data.corpus": args.corpus, "data.dir": args.out / "data"}
+  if changes.get("phoneme_lm") == _LM:
+    runs.train(_LM, args.out / _LM, shared)
+    changes = {**changes, "phoneme_lm": args.out / _LM}
+  overrides = {**shared, "eval.evaluators": f"{evaluators!r}", **changes}
+  runs.train("ns1", directory, overrides)
+  report = json.loads((directory / "report.json").read_text())
+  found = dict(report["reading"]["summary"])
+  if args.judged:
+    of_systems = report["reading_judged"]["comparison"]["wer_percent"]
+    found["wer_percent"] = of_systems["said"]
+  return found
+
+
+if __name__ == "__main__":
+  sys.exit(terminal.guarded(main))
