@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The durator: what it adds up to, and where its gradients go (T-C1)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,13 +35,20 @@ def model():
     module.predict(hidden, MASK, train=False)
     return module(hidden, DURATIONS, MASK, FRAMES)
 
-  params = module.init(jax.random.key(1), method=both)
+  init = functools.partial(module.init, method=both)
+  params = jax.jit(init)(jax.random.key(1))
   return module, codecs.shaken(params, np.random.default_rng(0), 0.2)
 
 
-def upsample(model, hidden, durations=DURATIONS):
+@pytest.fixture(scope="module")
+def upsample(model):
   module, params = model
-  return module.apply(params, hidden, durations, MASK, FRAMES)
+
+  @jax.jit
+  def upsample(hidden, durations=DURATIONS):
+    return module.apply(params, hidden, durations, MASK, FRAMES)
+
+  return upsample
 
 
 def test_distances_add_up_to_the_duration():
@@ -53,8 +62,8 @@ def test_distances_add_up_to_the_duration():
   )
 
 
-def test_weights_are_of_real_phonemes_and_add_up_to_one(model, hidden):
-  prior, upsampled = upsample(model, hidden)
+def test_weights_are_of_real_phonemes_and_add_up_to_one(upsample, hidden):
+  prior, upsampled = upsample(hidden)
   assert upsampled.frames.shape == (2, FRAMES, DIM)
   assert upsampled.weights.shape == (2, FRAMES, 4, 4)
   assert upsampled.coefficients.shape == (2, FRAMES, 4, 2)
@@ -79,24 +88,26 @@ def test_at_first_a_frame_hears_its_phoneme_most(hidden):
   module = durator.Upsampler(num_weights=4, num_coefficients=2, kernel_size=3)
   durations = jnp.full((2, 4), 3.0)
   args = hidden, durations, jnp.ones((2, 4), bool)
-  variables = module.init(jax.random.key(3), *args, 12)
-  weights = module.apply(variables, *args, 12).weights
+
+  @jax.jit
+  def heard(key):
+    return module.init_with_output(key, *args, 12)[0].weights
+
+  weights = heard(jax.random.key(3))
   own = np.repeat(np.arange(4), 3)
   picked = np.asarray(weights)[:, np.arange(12), own]
   assert picked[..., 0].mean() > 0.5 and picked.mean() > 0.35
 
 
-def test_padding_is_not_heard(model, hidden):
+def test_padding_is_not_heard(upsample, hidden):
   noisy = jnp.where(MASK[..., None], hidden, 50.0)
-  got, want = (upsample(model, one)[0].mean for one in (noisy, hidden))
+  got, want = (upsample(one)[0].mean for one in (noisy, hidden))
   np.testing.assert_allclose(got[1], want[1], atol=1e-4)
 
 
-def test_frames_vary_smoothly_with_durations(model, hidden):
-  loss = lambda durations: (
-    upsample(model, hidden, durations)[0].mean ** 2
-  ).sum()
-  gradient = jax.grad(loss)(DURATIONS)
+def test_frames_vary_smoothly_with_durations(upsample, hidden):
+  loss = lambda durations: (upsample(hidden, durations)[0].mean ** 2).sum()
+  gradient = jax.jit(jax.grad(loss))(DURATIONS)
   assert np.isfinite(gradient).all()
   assert (np.abs(np.asarray(gradient))[np.asarray(MASK)] > 1e-4).all()
   shift = jnp.zeros_like(DURATIONS).at[0, 1].set(3e-3)
@@ -107,6 +118,7 @@ def test_frames_vary_smoothly_with_durations(model, hidden):
 def test_predicted_durations_teach_the_encoder(model, hidden):
   module, params = model
 
+  @jax.jit
   def predict(hidden):
     return module.apply(params, hidden, MASK, train=False, method="predict")
 

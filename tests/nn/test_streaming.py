@@ -70,26 +70,29 @@ def test_layers_go_on(layer):
     )
 
 
-@pytest.mark.parametrize("frames", [1, 3, 7])
 @pytest.mark.parametrize("name", CODECS)
-def test_codecs_go_on(name, frames):
+def test_codecs_go_on(name):
   codec = CODECS[name]
   late = codec.lookahead_hops
   wav = jax.random.normal(jax.random.key(0), (2, 21 * HOP)) * 0.1
   params = _noisy(jax.jit(codec.init)(jax.random.key(1), wav)["params"])
   apply = jax.jit(codec.apply, static_argnames="method")
   whole = apply({"params": params}, wav, method="encode")
+  decoded = apply({"params": params}, whole, method="decode")
   flushed = jnp.pad(wav, ((0, 0), (0, late * HOP)))
-  h = _in_chunks(codec, params, flushed, frames * HOP, method="encode")
-  np.testing.assert_allclose(h[:, late:], whole, atol=1e-5)
-  np.testing.assert_allclose(
-    _in_chunks(codec, params, whole, frames, method="decode"),
-    apply({"params": params}, whole, method="decode"),
-    atol=1e-5,
-  )
+  for frames in (1, 3, 7):
+    h = _in_chunks(codec, params, flushed, frames * HOP, method="encode")
+    np.testing.assert_allclose(h[:, late:], whole, atol=1e-5)
+    np.testing.assert_allclose(
+      _in_chunks(codec, params, whole, frames, method="decode"),
+      decoded,
+      atol=1e-5,
+    )
 
 
 def test_initialising_leaves_no_memory():
   codec = CODECS["spectral"]
-  variables = codec.init(jax.random.key(0), jnp.zeros((1, 2 * HOP)))
+  variables = jax.eval_shape(
+    codec.init, jax.random.key(0), jnp.zeros((1, 2 * HOP))
+  )
   assert set(variables) == {"params"}

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """NaturalSpeech's losses: where each one's gradient goes (T-C8), and values."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,6 +114,17 @@ def loss(name, form, aligned, example):
   return run
 
 
+@pytest.fixture(scope="module")
+def gradient(example, params):
+  """Of one of them, compiled once however many tests ask for it."""
+
+  @functools.cache
+  def of(name, form, aligned):
+    return jax.jit(jax.grad(loss(name, form, aligned, example)))(params)
+
+  return of
+
+
 _BETWEEN = {"encoder", "durator", "flow", "posterior"}
 
 
@@ -127,48 +140,50 @@ _BETWEEN = {"encoder", "durator", "flow", "posterior"}
   ],
 )
 def test_gradients_go_where_they_should_and_nowhere_else(
-  example, params, name, form, reached
+  gradient, name, form, reached
 ):
-  gradient = jax.jit(jax.grad(loss(name, form, False, example)))(params)
+  parts = gradient(name, form, False)
   sizes = {
-    part: sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(gradient[part]))
+    part: sum(float(np.abs(g).sum()) for g in jax.tree.leaves(parts[part]))
     for part in PARTS
   }
   assert all(np.isfinite(size) for size in sizes.values())
   assert {part for part, size in sizes.items() if size > 0.0} == reached
 
 
-def test_durations_are_learned_without_labels_once_they_are_predicted(
-  example, params
-):
+def test_durations_are_learned_without_labels_once_they_are_predicted(gradient):
   size = {}
   for aligned in (False, True):
-    gradient = jax.jit(jax.grad(loss("backward", "moment", aligned, example)))(
-      params
-    )
-    leaves = jax.tree.leaves(gradient["durator"]["durations"])
-    size[aligned] = sum(float(jnp.abs(leaf).sum()) for leaf in leaves)
+    parts = gradient("backward", "moment", aligned)
+    leaves = jax.tree.leaves(parts["durator"]["durations"])
+    size[aligned] = sum(float(np.abs(leaf).sum()) for leaf in leaves)
   assert size[False] > 0.0 and size[True] == 0.0
 
 
 def test_aligned_frames_are_compared_one_by_one(example, params):
   """Soft-DTW with dear warps is the same sum where lengths are the same."""
-  path, keys = ways(), jax.random.split(jax.random.key(5))
-  heard = path.hear(params, example, keys[0])
-  expected = path.expect(params, example, keys[1], aligned=True, train=False)
-  np.testing.assert_array_equal(expected.num_frames, example.num_frames)
-  plain = path.backward(params, heard, expected, aligned=True)
+  path = ways()
   strict = ns1_terms.Ways(
     path.model, ns1_terms.DivergenceOptions("moment", 1e-4, 1e3), HOP
   )
-  warped = strict.backward(params, heard, expected, aligned=False)
+
+  @jax.jit
+  def both(params):
+    keys = jax.random.split(jax.random.key(5))
+    heard = path.hear(params, example, keys[0])
+    expected = path.expect(params, example, keys[1], aligned=True, train=False)
+    plain = path.backward(params, heard, expected, aligned=True)
+    warped = strict.backward(params, heard, expected, aligned=False)
+    return expected.num_frames, plain, warped
+
+  num_frames, plain, warped = both(params)
+  np.testing.assert_array_equal(num_frames, example.num_frames)
   np.testing.assert_allclose(plain, warped, rtol=1e-3)
 
 
 def test_lengths_follow_predicted_durations(example, params):
-  expected = ways().expect(
-    params, example, jax.random.key(6), aligned=False, train=False
-  )
+  expect = functools.partial(ways().expect, aligned=False, train=False)
+  expected = jax.jit(expect)(params, example, jax.random.key(6))
   counts = np.round(np.asarray(expected.durations).sum(1)).clip(1, FRAMES)
   np.testing.assert_array_equal(expected.num_frames, counts)
 
