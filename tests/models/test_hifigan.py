@@ -12,7 +12,7 @@ SMALL = hifigan.HifiGan((5, 2), (10, 4), 8, (3, 5), (1, 3))
 
 def test_a_frame_becomes_a_hop_of_samples():
   latents = jax.random.normal(jax.random.key(0), (2, 9, 4))
-  wav, _ = SMALL.init_with_output(jax.random.key(1), latents)
+  wav, _ = jax.jit(SMALL.init_with_output)(jax.random.key(1), latents)
   assert SMALL.hop_samples == 10
   assert wav.shape == (2, 90) and wav.dtype == jnp.float32
   assert np.abs(wav).max() <= 1.0 and np.std(wav) > 1e-4
@@ -20,9 +20,10 @@ def test_a_frame_becomes_a_hop_of_samples():
 
 def test_a_sample_hears_its_own_surroundings_only():
   latents = jax.random.normal(jax.random.key(0), (1, 41, 4))
-  params = SMALL.init(jax.random.key(1), latents)
+  params = jax.jit(SMALL.init)(jax.random.key(1), latents)
+  apply = jax.jit(SMALL.apply)
   moved = latents.at[0, 20].add(1.0)
-  change = SMALL.apply(params, moved) - SMALL.apply(params, latents)
+  change = apply(params, moved) - apply(params, latents)
   heard = np.flatnonzero(np.abs(change[0]) > 0)
   assert abs((heard[0] + heard[-1] + 1) / 2 - 205) <= 10  # around its frame
   assert len(heard) < 250

@@ -91,6 +91,16 @@ def _generate(request, planned=None, options=OPTIONS, seed=0, start=None):
   return _generator(options)(_params(), request, planned, key, start)
 
 
+@functools.cache
+def _f0_predictor():
+  predict = functools.partial(ns2_sampling.predict_f0, _model(), num_frames=T)
+  return jax.jit(predict)
+
+
+def _predict_f0(request):
+  return _f0_predictor()(_params(), request, _planned().durations)
+
+
 def test_latents_end_with_their_durations():
   latents = _generate(_request())
   assert latents.shape == (B, T, D)
@@ -101,13 +111,12 @@ def test_latents_end_with_their_durations():
 
 def test_timing_and_pitch_are_predicted():
   request = _request()
-  durations = ns2_sampling.predict_durations(_model(), _params(), request)
+  predict = functools.partial(ns2_sampling.predict_durations, _model())
+  durations = jax.jit(predict)(_params(), request)
   real = jnp.arange(N)[None, :] < request.num_phonemes[:, None]
   assert (durations[real & ~request.is_pause] >= 1).all()
   assert (durations[~real] == 0).all()
-  f0_hz = ns2_sampling.predict_f0(
-    _model(), _params(), request, _planned().durations, num_frames=T
-  )
+  f0_hz = _predict_f0(request)
   voiced = f0_hz[f0_hz > 0]
   assert ((voiced >= 49.9) & (voiced <= 1101.0)).all()
   assert (f0_hz[~MASK] == 0).all()
@@ -117,13 +126,7 @@ def test_pitch_is_relative_to_the_prompts():
   request = _request()
 
   def log_f0(**changes):
-    f0_hz = ns2_sampling.predict_f0(
-      _model(),
-      _params(),
-      request.replace(**changes),
-      _planned().durations,
-      num_frames=T,
-    )
+    f0_hz = _predict_f0(request.replace(**changes))
     return np.log(np.maximum(np.asarray(f0_hz)[MASK], 1.0))
 
   # A voice of which nothing is known is one at 150 Hz.
@@ -185,12 +188,17 @@ def test_latents_carried_to_noise_come_back():
   start = jax.jit(carry)(_params(), request, _planned(), latents)
   options = ns2_sampling.SampleOptions("jump", steps, 1.0, 0.0)
   back = _generate(request, options=options, start=start)
-  denoise, _ = ns2_sampling._denoiser(
-    _model(), _params(), request, _planned(), guidance_weight=0.0
-  )
   schedule = _model().schedule
   t = schedule.time_of_log_snr(jnp.asarray(0.5))
-  want = denoise(schedule.alpha(t) * latents, jnp.full((B,), t))
+
+  @jax.jit
+  def heard(latents):
+    denoise, _ = ns2_sampling._denoiser(
+      _model(), _params(), request, _planned(), guidance_weight=0.0
+    )
+    return denoise(schedule.alpha(t) * latents, jnp.full((B,), t))
+
+  want = heard(latents)
   apart = float(jnp.abs(back - want)[MASK].max())
   other = _request(prompt=-request.prompt)
   retold = _generate(other, options=options, start=start)

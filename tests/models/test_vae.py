@@ -9,13 +9,15 @@ from ns_jax.models import vae
 from tests import codecs
 
 SIZE, WIDTH, HEADS = 5, 8, 2
+MEMORY = vae.Memory(SIZE, HEADS)  # of fewer rows than channels
+init = jax.jit(MEMORY.init)
+apply = jax.jit(MEMORY.apply)
 
 
 def memory(seed=0):
-  """A memory of fewer rows than channels, and its parameters."""
-  module = vae.Memory(SIZE, HEADS)
-  variables = module.init(jax.random.key(seed), jnp.zeros((1, 2, WIDTH)))
-  return module, codecs.shaken(variables, np.random.default_rng(seed), 0.5)
+  """Parameters of the memory."""
+  variables = init(jax.random.key(seed), jnp.zeros((1, 2, WIDTH)))
+  return codecs.shaken(variables, np.random.default_rng(seed), 0.5)
 
 
 def latents(seed=1):
@@ -23,8 +25,8 @@ def latents(seed=1):
 
 
 def test_weights_add_up_to_one():
-  module, params = memory()
-  heard, weights = module.apply(params, latents())
+  params = memory()
+  heard, weights = apply(params, latents())
   assert heard.shape == (2, 7, WIDTH)
   assert weights.shape == (2, HEADS, 7, SIZE)
   np.testing.assert_allclose(weights.sum(-1), np.ones((2, HEADS, 7)), atol=1e-6)
@@ -32,7 +34,7 @@ def test_weights_add_up_to_one():
 
 def test_each_head_mixes_rows_of_its_values():
   """What is heard lies in what the rows span, however large the latent."""
-  module, params = memory()
+  params = memory()
   arrays = jax.tree.map(np.asarray, params["params"])
   values = arrays["bank"] @ arrays["value"]["kernel"]
   split = WIDTH // HEADS
@@ -43,7 +45,7 @@ def test_each_head_mixes_rows_of_its_values():
       :, head * split : (head + 1) * split
     ]
     basis.append(own @ arrays["out"]["kernel"])
-  heard, weights = module.apply(params, 10.0 * latents())
+  heard, weights = apply(params, 10.0 * latents())
   want = sum(
     np.asarray(weights)[:, head] @ rows for head, rows in enumerate(basis)
   )
@@ -52,28 +54,27 @@ def test_each_head_mixes_rows_of_its_values():
 
 def test_a_latent_is_a_query_and_no_more():
   """What W_Q does not see changes nothing."""
-  module, params = memory()
+  params = memory()
   query = np.array(params["params"]["query"]["kernel"])
   query[:, 0] = query[:, 1]  # now it has a null space
   left, _, _ = np.linalg.svd(query)
   unseen = jnp.asarray(left[:, -1], jnp.float32)
   params = {"params": {**params["params"], "query": {"kernel": query}}}
   z = latents()
-  got, _ = module.apply(params, z + 3.0 * unseen[None, None])
-  want, _ = module.apply(params, z)
+  got, _ = apply(params, z + 3.0 * unseen[None, None])
+  want, _ = apply(params, z)
   np.testing.assert_allclose(got, want, atol=1e-4)
-  slope = jax.grad(lambda z: (module.apply(params, z)[0] ** 2).sum())(z)
+  slope = jax.grad(lambda z: (apply(params, z)[0] ** 2).sum())(z)
   assert np.abs(slope).max() > 1e-3
 
 
 def test_at_first_a_row_gives_itself_back():
   """Where rows are as long as each other, in each head."""
-  module = vae.Memory(SIZE, HEADS)
   bank = latents()[0, :SIZE].reshape(SIZE, HEADS, -1)
   bank = 20.0 * bank / jnp.linalg.norm(bank, axis=-1, keepdims=True)
   bank = bank.reshape(SIZE, WIDTH)
-  params = module.init(jax.random.key(0), bank[None])["params"]
-  heard, _ = module.apply({"params": {**params, "bank": bank}}, bank[None])
+  params = init(jax.random.key(0), bank[None])["params"]
+  heard, _ = apply({"params": {**params, "bank": bank}}, bank[None])
   np.testing.assert_allclose(heard[0], bank, atol=1e-3)
 
 
@@ -92,8 +93,9 @@ def test_padding_is_not_heard():
   encoder = vae.PosteriorEncoder(4, 8, num_layers=2, kernel_size=5)
   spectra = jax.random.normal(jax.random.key(2), (1, 9, 6))
   mask = jnp.arange(9)[None, :] < 5
-  variables = encoder.init(jax.random.key(0), spectra, mask)
+  variables = jax.jit(encoder.init)(jax.random.key(0), spectra, mask)
+  apply = jax.jit(encoder.apply)
   noisy = jnp.where(mask[..., None], spectra, 1e3)
-  got, want = (encoder.apply(variables, x, mask) for x in (noisy, spectra))
+  got, want = (apply(variables, x, mask) for x in (noisy, spectra))
   np.testing.assert_allclose(got.mean[:, :5], want.mean[:, :5], atol=1e-5)
   assert not np.asarray(got.mean[:, 5:]).any()

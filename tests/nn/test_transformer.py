@@ -50,11 +50,11 @@ def test_layers_are_stacked_and_differ():
 
 def test_dropout_acts_in_training_only():
   x, params = _init()
-  apply = lambda train, seed: STACK.apply(
+  run = lambda train, seed: apply(
     params, x, MASK, train=train, rngs={"dropout": jax.random.key(seed)}
   )
-  assert np.array_equal(apply(False, 0), apply(False, 1))
-  assert not np.allclose(apply(True, 0), apply(True, 1))
+  assert np.array_equal(run(False, 0), run(False, 1))
+  assert not np.allclose(run(True, 0), run(True, 1))
 
 
 def test_remat_recomputes_layers():
@@ -91,9 +91,11 @@ def test_relative_positions_and_a_second_convolution():
   assert count == 6_208_128 + 6 * 2 * 9 * 96 + 384  # and a final norm
   small = stack.clone(num_layers=2, filter_size=12, dropout_rate=0.0)
   x = jax.random.normal(jax.random.key(0), (2, 9, 8))
-  params = small.init(jax.random.key(1), x, MASK, train=False)
-  noisy = jnp.where(MASK[..., None], x, 100.0)
-  clean, dirty = (
-    small.apply(params, one, MASK, train=False) for one in (x, noisy)
+  init, run = (
+    jax.jit(functools.partial(method, train=False))
+    for method in (small.init, small.apply)
   )
+  params = init(jax.random.key(1), x, MASK)
+  noisy = jnp.where(MASK[..., None], x, 100.0)
+  clean, dirty = (run(params, one, MASK) for one in (x, noisy))
   np.testing.assert_allclose(clean[MASK], dirty[MASK], atol=1e-5)
