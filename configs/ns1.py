@@ -46,7 +46,7 @@ def get_config(preset: str = "") -> ConfigDict:
     posterior=dict(num_layers=4, kernel_size=5),
     memory=dict(size=256, num_heads=2),
     decoder=dict(
-      architecture="spectral",
+      architecture="source_filter",
       dim=160,
       num_layers=4,
       kernel_size=7,
@@ -97,6 +97,8 @@ def get_config(preset: str = "") -> ConfigDict:
     backward=0.05,
     forward=0.05,
     duration=0.5,
+    # Of decoders that are told a pitch: of what is heard, and of what is said.
+    pitch=3.0,
     end_to_end=0.1,
   )
   config.optim = dict(
@@ -218,6 +220,7 @@ def _paper(config: ConfigDict) -> None:
     backward=192.0,
     forward=192.0,
     duration=1.0,
+    pitch=0.0,
     end_to_end=1.0,
   )
   config.slice_frames = 40

@@ -14,12 +14,13 @@ from ml_collections import ConfigDict
 
 from ns_jax.array_types import Array, check_shapes
 from ns_jax.errors import UserError
-from ns_jax.models import hifigan, spectral_codec, vae
+from ns_jax.models import hifigan, source_filter, vae
 from ns_jax.models.durator import Durator, Upsampled
 from ns_jax.models.flow import Flow
 from ns_jax.models.mixed_phonemes import Mixed, MixedEncoder
 from ns_jax.nn.gaussian import Gaussian
 
+SOURCE_FILTER = "source_filter"
 # Layers are stacked on axis 0 by nn.scan, hence the leading None.
 PARTITION_RULES = (
   (r"layers/attention/(query|key|value)/kernel$", P(None, "fsdp", "tensor")),
@@ -52,6 +53,8 @@ class NaturalSpeech(nn.Module):
     prior, _ = self.prior(hidden, durations, mask, frames)
     z = self.to_posterior(prior.mean, frame_mask)
     heard = self.hear(spectra, frame_mask).mean
+    if hasattr(self.decoder, "log_f0"):
+      self.log_f0(z)
     return self.decode(self.remember(z)), self.to_prior(heard, frame_mask)
 
   def encode(self, mixed: Mixed, mask: Array, *, train: bool) -> Array:
@@ -87,6 +90,10 @@ class NaturalSpeech(nn.Module):
     """What the memory makes of latents [B, T, D]."""
     return self.memory(z)[0]
 
+  def log_f0(self, latents: Array) -> Array:
+    """Logarithm of the pitch in Hz, [B, T], that the decoder would take."""
+    return self.decoder.log_f0(latents)
+
   def decode(self, latents: Array) -> Array:
     """A wave [B, T · hop] float32 of [B, T, D]."""
     return self.decoder(latents)
@@ -116,17 +123,23 @@ def make_model(config: ConfigDict, num_symbols: int) -> NaturalSpeech:
   )
 
 
+def has_pitch(config: ConfigDict) -> bool:
+  """Whether the decoder of `configs/ns1.py` must be taught a pitch."""
+  return config.model.decoder.architecture == SOURCE_FILTER
+
+
 def _make_decoder(config: ConfigDict, dtype: Any) -> nn.Module:
-  """HiFi-GAN's generator, or the codec's decoder at the frame rate."""
+  """HiFi-GAN's generator, or one at the frame rate."""
   options, hop = config.model.decoder.to_dict(), config.audio.hop_samples
   architecture = options.pop("architecture")
-  if architecture == "spectral":
-    trunk = dict(features=2 * (hop + 1), dtype=dtype, **options)
-    return spectral_codec.SpectralDecoder(hop, trunk)
+  if architecture == SOURCE_FILTER:
+    return source_filter.SourceFilterDecoder(
+      hop, config.audio.sample_rate_hz, options, dtype
+    )
   if architecture != "hifigan":
     raise UserError(
       f"config.model.decoder.architecture={architecture!r} is unknown; "
-      "use hifigan or spectral"
+      f"use hifigan or {SOURCE_FILTER}"
     )
   decoder = hifigan.HifiGan(**options, dtype=dtype)
   if decoder.hop_samples != hop:

@@ -41,6 +41,7 @@ class Block(nn.Module):
   expansion: int
   activation: str
   dtype: Any
+  causal: bool = True
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
@@ -50,7 +51,7 @@ class Block(nn.Module):
       width,
       self.kernel_size,
       groups=width,
-      causal=True,
+      causal=self.causal,
       use_bias=False,
       dtype=self.dtype,
       name="mix",
@@ -63,7 +64,7 @@ class Block(nn.Module):
     )(y)
 
 
-class _Trunk(nn.Module):
+class Trunk(nn.Module):
   """Blocks between a map to their width and one to the width of the output."""
 
   features: int
@@ -73,6 +74,7 @@ class _Trunk(nn.Module):
   expansion: int
   activation: str
   dtype: Any
+  causal: bool = True
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
@@ -84,6 +86,7 @@ class _Trunk(nn.Module):
         self.expansion,
         self.activation,
         self.dtype,
+        self.causal,
         name=f"block_{i}",
       )(x)
     x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
@@ -95,7 +98,7 @@ class SpectralEncoder(nn.Module):
   """Waveform to frames; frame t spans hops t and t + 1."""
 
   hop_samples: int
-  trunk: Any  # keyword arguments of _Trunk
+  trunk: Any  # keyword arguments of Trunk
 
   @nn.compact
   def __call__(self, wav: Array) -> Array:
@@ -121,7 +124,7 @@ class SpectralEncoder(nn.Module):
       0.25 * jnp.log(power) + 0.5,
     )
     x = jnp.concatenate(features, axis=-1)
-    h = _Trunk(**self.trunk, name="trunk")(x)
+    h = Trunk(**self.trunk, name="trunk")(x)
     return h[:, 1:] if whole else h
 
 
@@ -129,12 +132,12 @@ class SpectralDecoder(nn.Module):
   """Frames to waveform; frame t adds to hops t and t + 1."""
 
   hop_samples: int
-  trunk: Any  # keyword arguments of _Trunk
+  trunk: Any  # keyword arguments of Trunk
 
   @nn.compact
   def __call__(self, z: Array) -> Array:
     """Maps [B, T, D] to [B, T * hop] float32."""
-    y = _Trunk(**self.trunk, name="trunk")(z)
+    y = Trunk(**self.trunk, name="trunk")(z)
     real, imaginary = jnp.split(y, 2, axis=-1)
     power = real**2 + imaginary**2
     spectrum = (real + 1j * imaginary) * power  # undoes the cube root

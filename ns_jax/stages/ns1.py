@@ -51,7 +51,11 @@ def build(config: ConfigDict) -> Stage:
   has_sups = config.model.encoder.num_sup_phonemes > 0
   return Stage(
     name="ns1",
-    features=FEATURES + ("sup_phonemes",) * has_sups,
+    features=(
+      *FEATURES,
+      *(("f0",) * ns1.has_pitch(config)),
+      *(("sup_phonemes",) * has_sups),
+    ),
     init_fn=trainer.init,
     begin_fn=trainer.begin,
     players=(

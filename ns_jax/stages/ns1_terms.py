@@ -55,6 +55,7 @@ class Example:
   durations: Array  # [B, N] float32, frames, as they were aligned
   wav: Array  # [B, T · hop] float32
   num_frames: Array  # [B] int32
+  f0_hz: Array | None = None  # [B, T] float32, 0 where unvoiced
 
 
 class Heard(NamedTuple):
@@ -168,6 +169,10 @@ class Ways:
     if remembers:
       latents = self._call(params, latents, method="remember")
     return self._call(params, latents, method="decode")
+
+  def log_f0(self, params: Params, latents: Array) -> Array:
+    """Logarithm of the pitch in Hz, [B, T], of latents [B, T, D]."""
+    return self._call(params, latents, method="log_f0")
 
   def recalled(self, params: Params, remembers: Array, latents: Array) -> Array:
     """Latents through the memory where `remembers` [] float32 is not 0."""

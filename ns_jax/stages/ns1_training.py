@@ -166,6 +166,15 @@ class NaturalSpeechTraining:
       terms["said"], _ = self.losses.generator(
         disc, real, fake, step, is_judged=part.is_judged
       )
+      if example.f0_hz is not None:
+        latents = self._ways(part).say(
+          gen, timed._replace(draw=timed.prior.mean)
+        )
+        terms["said_pitch"] = self._pitch_loss(gen, example, latents)
+        loss += weights["said"] * weights["pitch"] * terms["said_pitch"]
+    if example.f0_hz is not None:
+      terms["pitch"] = self._pitch_loss(gen, example, heard.draw)
+      loss += weights["pitch"] * terms["pitch"]
       loss += weights["said"] * terms["said"]
     aligned = part.is_aligned
     terms["backward"] = ways.backward(
@@ -261,6 +270,7 @@ class NaturalSpeechTraining:
       durations=batch["durations"].astype(jnp.float32),
       wav=sharding.constrain_batch(batch["wav"]),
       num_frames=batch["num_frames"],
+      f0_hz=batch.get("f0"),
     )
 
   def _ways(self, part: Part) -> Ways:
@@ -332,6 +342,14 @@ class NaturalSpeechTraining:
     latents = self.ways.recalled(gen, model_state["remembers"], latents)
     wav = self.ways.voice(gen, latents * frames[..., None], remembers=False)
     return wav * jnp.repeat(frames, self.spec.hop_samples, axis=1)
+
+  def _pitch_loss(self, gen: Params, example: Example, latents: Array) -> Array:
+    """Mean distance, in nepers, from the pitch where the wave is voiced."""
+    assert example.f0_hz is not None
+    distance = prosody_losses.log_f0_l1(
+      self.ways.log_f0(gen, latents), example.f0_hz
+    )
+    return masks.masked_mean(distance, example.f0_hz > 0.0)
 
   def _duration_loss(self, example: Example, expected: Expected) -> Array:
     deviance = prosody_losses.duration_deviance(

@@ -82,7 +82,7 @@ def test_the_decoder_of_the_codec_fits_too():
   config = paper()
   config.audio.hop_samples = 200
   config.model.decoder = dict(
-    architecture="spectral",
+    architecture="source_filter",
     dim=16,
     num_layers=2,
     kernel_size=7,
