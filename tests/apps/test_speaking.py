@@ -8,7 +8,7 @@ import soundfile
 from click.testing import CliRunner
 
 from ns_jax.apps import cli
-from tests import speakers
+from tests import readers, speakers
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,40 @@ def test_texts_of_a_file(run, tmp_path):
   result = run("synthesize", "--text-file", texts, "--out", out)
   assert result.exit_code == 0, result.output
   assert sorted(path.name for path in out.iterdir()) == ["1.wav", "2.wav"]
+
+
+def test_a_model_with_a_voice_of_its_own(tmp_path, folder):
+  """It takes no prompt, and no choices of a diffusion that it has not."""
+  bundle = readers.bundle(tmp_path / "reader")
+  out = tmp_path / "out.wav"
+
+  def call(*args):
+    words = ["synthesize", "--text", "Come in.", "--out", out, "--model"]
+    words += [bundle, *args]
+    return CliRunner().invoke(cli.cli, [str(word) for word in words])
+
+  result = call("--speed", 2, "--temperature", 0.3, "--energy", -3)
+  assert result.exit_code == 0, result.output
+  assert soundfile.info(out).frames > 0
+  for args, message in {
+    ("--prompt", folder / "voice.wav"): "leave out --prompt",
+    ("--solver", "euler"): "leave out --solver",
+    ("--pitch", 2): "no pitch to move",
+    ("--temperature", "nan"): "temperature=nan",
+  }.items():
+    result = call(*args, "--overwrite")
+    assert result.exit_code == 2 and message in result.stderr
+
+
+def test_a_model_of_any_voice_needs_one(tmp_path, folder):
+  result = CliRunner().invoke(
+    cli.cli,
+    [
+      *("synthesize", "--text", "Hi.", "--out", str(tmp_path / "x.wav")),
+      *("--model", str(folder / "bundle")),
+    ],
+  )
+  assert result.exit_code == 2 and "--prompt is missing" in result.stderr
 
 
 def test_conversion_and_enhancement(run, folder, tmp_path):
