@@ -94,8 +94,8 @@ def get_config(preset: str = "") -> ConfigDict:
     # All of the above once more, of what is said with aligned durations; the
     # paper has nothing like it.
     said=1.0,
-    backward=0.05,
-    forward=0.05,
+    backward=0.02,
+    forward=0.02,
     duration=0.5,
     # Of decoders that are told a pitch: of what is heard, and of what is said.
     pitch=3.0,
@@ -111,7 +111,7 @@ def get_config(preset: str = "") -> ConfigDict:
     b1=0.8,
     b2=0.99,
     weight_decay=0.01,
-    clip_norm=FieldReference(1.0),
+    clip_norm=FieldReference(10.0),
   )
   config.train = dict(
     num_steps=800,

@@ -1,50 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small untrained NaturalSpeech that says noise, and a bundle of it."""
+"""Recordings of sentences, by a formant synthesiser."""
 
-import functools
+import pathlib
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+import soundfile
+import soxr
 
-from configs import ns1 as ns1_config
-from ns_jax.inference import export, restore
-from ns_jax.inference.single_voice import SingleVoice
-from ns_jax.models import ns1
-from ns_jax.models.mixed_phonemes import Mixed
-from ns_jax.text import symbols
-from tests import codecs
+from ns_jax import audio
+from ns_jax.text import espeak
 
-CARD = "# A reader that knows no letters\n"
+SPEC = audio.AudioSpec()
 
 
-@functools.cache
-def weights(remembers=1.0):
-  """Random weights, exact in half precision."""
-  config = ns1_config.get_config("tiny")
-  model = ns1.make_model(config, symbols.VOCABULARY_SIZE)
-  ids = jnp.ones((1, 4), jnp.int32)
-  params = jax.jit(model.init)(
-    jax.random.key(0),
-    Mixed(ids, ids, ids),
-    jnp.ones((1, 4)),
-    jnp.ones((1, 4, 513)),
-  )["params"]
-  return restore.Weights(
-    config=config,
-    step=5,
-    params={"gen": codecs.shaken(params, np.random.default_rng(0), 0.05)},
-    model_state={"remembers": np.float32(remembers)},
+def record(
+  path: pathlib.Path, text: str, voice: espeak.Voice | None = None
+) -> pathlib.Path:
+  """Writes a spoken sentence, 16 kHz, at the level of records."""
+  speech = espeak.Engine().synthesize(text, voice or espeak.Voice())
+  wav = soxr.resample(
+    speech.wav / 32768.0, espeak.SAMPLE_RATE_HZ, SPEC.sample_rate_hz
   )
-
-
-@functools.cache
-def speaker():
-  """The model, ready to speak."""
-  return SingleVoice(weights())
-
-
-def bundle(folder):
-  """Writes a bundle; returns its folder."""
-  export.export(weights(), folder, CARD)
-  return folder
+  soundfile.write(path, audio.level(wav), SPEC.sample_rate_hz)
+  return path

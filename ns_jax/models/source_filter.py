@@ -21,6 +21,7 @@ from ns_jax.models import prosody
 from ns_jax.models.spectral_codec import Trunk
 from ns_jax.nn import conv
 
+_PARTS = 2  # of a frame, each with filters of its own: bursts are short
 _FIRST_LOG_GAIN = -4.0  # of both filters, about speech's level
 _MOST_LOG_GAIN = 5.0
 _FIRST = math.log(prosody.MIDDLE_F0_HZ)  # pitch
@@ -29,16 +30,16 @@ _FIRST = math.log(prosody.MIDDLE_F0_HZ)  # pitch
 class SourceFilterDecoder(nn.Module):
   """Frames to waveform."""
 
-  hop_samples: int
+  hop_samples: int  # a multiple of 4
   sample_rate_hz: int
   trunk: Any  # keyword arguments of Trunk without `features`
   dtype: Any = jnp.float32
 
   def setup(self):
     """Makes the nets of the filters and of the pitch."""
-    bins = self.hop_samples + 1
+    bins = self.hop_samples // _PARTS + 1
     self.filters = Trunk(
-      features=2 * bins, causal=False, dtype=self.dtype, **self.trunk
+      features=_PARTS * 2 * bins, causal=False, dtype=self.dtype, **self.trunk
     )
     self.pitch_in = conv.Conv1d(self.trunk["dim"], 7, dtype=self.dtype)
     self.pitch_out = nn.Dense(1, bias_init=nn.initializers.constant(_FIRST))
@@ -61,10 +62,13 @@ class SourceFilterDecoder(nn.Module):
     noise = jax.random.normal(jax.random.key(0), source.shape[1:])
     log_gains = _FIRST_LOG_GAIN + self.filters(latents)
     gains = jnp.exp(jnp.minimum(log_gains, _MOST_LOG_GAIN))
-    of_pulses, of_noise = jnp.split(gains, 2, axis=-1)
-    spectrum = of_pulses * _analyse(source, self.hop_samples)
-    spectrum += of_noise * _analyse(noise[None], self.hop_samples)
-    return _synthesise(spectrum, self.hop_samples)
+    batch, frames, _ = latents.shape
+    of_pulses, of_noise = jnp.split(
+      gains.reshape(batch, _PARTS * frames, -1), 2, axis=-1
+    )
+    hop = self.hop_samples // _PARTS
+    spectrum = of_pulses * _analyse(source, hop)
+    return _synthesise(spectrum + of_noise * _analyse(noise[None], hop), hop)
 
 
 def pulses(f0_hz: Array, hop_samples: int, sample_rate_hz: int) -> Array:

@@ -99,7 +99,7 @@ def _tiny_on(corpus):
 
 def test_a_folder_of_records_is_a_corpus(prepared, tmp_path):
   checks.check(_tiny_on(prepared))
-  with pytest.raises(UserError, match="is neither 'demo' nor a folder"):
+  with pytest.raises(UserError, match="is neither 'demo' nor a .txt file"):
     checks.check(_tiny_on(tmp_path / "none"))
   with pytest.raises(UserError, match="holds no finished records"):
     checks.check(_tiny_on(tmp_path))

@@ -8,7 +8,7 @@ import soundfile
 from click.testing import CliRunner
 
 from ns_jax.apps import cli
-from tests import readers, speakers
+from tests import narrators, speakers
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_texts_of_a_file(run, tmp_path):
 
 def test_a_model_with_a_voice_of_its_own(tmp_path, folder):
   """It takes no prompt, and no choices of a diffusion that it has not."""
-  bundle = readers.bundle(tmp_path / "reader")
+  bundle = narrators.bundle(tmp_path / "reader")
   out = tmp_path / "out.wav"
 
   def call(*args):

@@ -84,6 +84,9 @@ class FakeSynthesizer:
     assert len(wav) == SPEC.num_samples(240)
     return wav
 
+  def in_voice(self, voice):
+    return voice
+
   def speak(self, utterances):
     (utterance,) = utterances
     durations = np.full(len(utterance.phonemes), 40, np.int32)
@@ -111,8 +114,8 @@ def fakes(monkeypatch):
   monkeypatch.setattr(
     robustness.narrate,
     "narrate",
-    lambda synthesizer, text, prompt: synthesizer.speak(
-      [Utterance(Frontend().ids(text), prompt)]
+    lambda voice, text: FakeSynthesizer(None).speak(
+      [Utterance(Frontend().ids(text), voice)]
     )[0],
   )
   monkeypatch.setattr(zero_shot.judges, "check", lambda *_: None)

@@ -147,7 +147,9 @@ def test_only_codecs_are_codecs(folder, tmp_path):
   copy = tmp_path / "copy"
   shutil.copytree(folder, copy)
   config = json.loads((copy / "config.json").read_text())
-  (copy / "config.json").write_text(json.dumps({**config, "stage": "ns1"}))
+  (copy / "config.json").write_text(
+    json.dumps({**config, "stage": "phoneme_lm"})
+  )
   with pytest.raises(UserError, match="is no codec"):
     SpeechCodec.load(copy)
   with pytest.raises(UserError, match="cannot be exported"):

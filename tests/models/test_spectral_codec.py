@@ -61,7 +61,7 @@ def test_spectra_survive_when_nothing_is_in_between():
 
   hop, wav = 16, jax.random.normal(jax.random.key(3), (2, 8 * 16))
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(spectral_codec, "_Trunk", Straight)
+    patch.setattr(spectral_codec, "Trunk", Straight)
     bins = dict(features=2 * (hop + 1))
     h = spectral_codec.SpectralEncoder(hop, bins).apply({}, wav)
     back = spectral_codec.SpectralDecoder(hop, bins).apply({}, h)
