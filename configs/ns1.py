@@ -71,14 +71,14 @@ def get_config(preset: str = "") -> ConfigDict:
     ),
     adversarial=dict(
       kind="least_squares",
-      start_step=700,
+      start_step=1300,
       ramp_steps=50,
       num_clips=FieldReference(4),
     ),
   )
   config.divergence = dict(form="moment", gamma=0.01, warp=0.07)
   config.schedule = dict(
-    flow=600, durations=600, forward=600, memory=600, tuning=780
+    flow=0, durations=1300, forward=1300, memory=1300, tuning=1480
   )
   config.slice_frames = 40
   # A term of weight 0 is not computed.
@@ -107,18 +107,18 @@ def get_config(preset: str = "") -> ConfigDict:
     schedule="cosine",
     warmup_steps=30,
     decay_rate=1.0,
-    decay_steps=800,
+    decay_steps=1500,
     b1=0.8,
     b2=0.99,
     weight_decay=0.01,
     clip_norm=FieldReference(10.0),
   )
   config.train = dict(
-    num_steps=800,
-    batch_size=16,
+    num_steps=1500,
+    batch_size=8,
     log_every=25,
-    eval_every=200,
-    save_every=200,
+    eval_every=250,
+    save_every=250,
     keep=2,
   )
   config.eval = dict(
@@ -130,7 +130,7 @@ def get_config(preset: str = "") -> ConfigDict:
     recogniser="moonshine",
     speaker_model="resemblyzer",
   )
-  config.sample = dict(temperature=0.667, max_phonemes=160)
+  config.sample = dict(temperature=0.3, max_phonemes=160)
   PRESETS[preset](config)
   return config
 
@@ -174,11 +174,16 @@ def _small(config: ConfigDict) -> None:
   config.model.discriminators.update(period_channels=(8, 32, 64, 64))
   config.model.adversarial.update(start_step=9_000, ramp_steps=500)
   config.schedule.update(
-    flow=8_000, durations=8_000, forward=8_000, memory=8_000, tuning=11_800
+    flow=0, durations=8_000, forward=8_000, memory=8_000, tuning=11_800
   )
   config.optim.update(peak_lr=1e-3, warmup_steps=200, decay_steps=12_000)
   config.train.update(
-    num_steps=12_000, log_every=50, eval_every=1_000, save_every=500, keep=3
+    num_steps=12_000,
+    batch_size=16,
+    log_every=50,
+    eval_every=1_000,
+    save_every=500,
+    keep=3,
   )
   config.eval.update(num_batches=2, num_clips=40)
 

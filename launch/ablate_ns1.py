@@ -31,7 +31,7 @@ VARIANTS: dict[str, dict[str, object]] = {
   "without memory": {"schedule.memory": _NEVER},
   "without tuning": {"schedule.tuning": _NEVER},
   "without any flow": {"schedule.flow": _NEVER},
-  "flow from the beginning": {"schedule.flow": 0},
+  "flow from the main phase on": {"schedule.flow": 1300},
   "without the loss of what is said": {"loss.said": 0.0},
   "divergences of draws": {"divergence.form": "sample"},
 }

@@ -69,7 +69,8 @@ def runs(tmp_path_factory):
 
 
 def test_a_run_goes_on_inside_a_phase(runs):
-  assert metrics(runs / "parts") == metrics(runs / "whole")
+  parts = [m for m in metrics(runs / "parts") if m["step"] != 5]  # its end
+  assert parts == metrics(runs / "whole")
   report = json.loads((runs / "whole" / "report.json").read_text())
   assert report["reading"]["summary"]["length_ratio"] > 0.0
   assert list((runs / "whole" / "samples").glob("*.upsampling.png"))
