@@ -181,7 +181,7 @@ def test_learns_to_say_what_it_hears(batch):
     state, _ = step(state, batch)
   after = means()
   for name in ("revoiced_mel_db", "said_mel_db", "duration_error_frames"):
-    assert after[name] < 0.6 * before[name], name
+    assert after[name] < 0.7 * before[name], name
   samples = jax.jit(step_lib.make_sample_step(stage))(
     state, batch, jax.random.key(2)
   )
