@@ -209,8 +209,8 @@ def _paper(config: ConfigDict) -> None:
     unit_dilations=(1, 3, 5),
   )
   config.model.discriminators.update(
-    wave_channels=(16, 64, 256, 1024, 1024, 1024),
-    wave_groups=(4, 16, 64, 256, 1),
+    wave_channels=(16, 64, 256, 1024, 1024),
+    wave_groups=(4, 16, 64, 256),
     num_wave_scales=1,
     period_channels=(32, 128, 512, 1024, 1024),
   )

@@ -3,6 +3,7 @@
 
   python launch/bench.py data CORPUS_FOLDER
   python launch/bench.py codec
+  python launch/bench.py ns1
 
 `taskset -c 0,1 python …` measures on two cores.
 """
@@ -10,11 +11,11 @@
 import argparse
 import sys
 
-from benchmarks import codec, data, timing
+from benchmarks import codec, data, ns1, timing
 
 from ns_jax.apps import terminal
 
-_BENCHMARKS = {"data": data, "codec": codec}
+_BENCHMARKS = {"data": data, "codec": codec, "ns1": ns1}
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
       label = f"{verb} {clips} x {seconds} s"
       times = timing.in_turn(works, rounds=args.rounds)
       coding.append((label, clips * seconds, times))
-  _print_table("times real time", coding, lambda sec, time: sec / time)
+  timing.print_table("times real time", coding, lambda sec, time: sec / time)
   samples = config.data.crop_frames * config.audio.hop_samples
   wav = _noise(config.train.batch_size, samples)
   training = []
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     times = timing.in_turn(works, rounds=args.rounds)
     training.append((label, 1.0, times))
   title = f"ms, {config.train.batch_size} x {samples} samples"
-  _print_table(title, training, lambda _, time: 1000 * time)
+  timing.print_table(title, training, lambda _, time: 1000 * time)
 
 
 class _Ours:
@@ -129,17 +129,3 @@ def _peers(config: Any) -> list[Any]:
 def _noise(clips: int, samples: int) -> np.ndarray:
   rng = np.random.default_rng(0)
   return (0.1 * rng.normal(size=(clips, samples))).astype(np.float32)
-
-
-def _print_table(
-  title: str,
-  rows: list[tuple[str, float, dict[str, float]]],
-  figure: Callable[[float, float], float],
-) -> None:
-  names = list(rows[0][2])
-  print(f"| {title} | {' | '.join(names)} |")
-  print("|---|" + "--:|" * len(names))
-  for label, seconds, times in rows:
-    cells = [f"{figure(seconds, times[name]):.4g}" for name in names]
-    print(f"| {label} | {' | '.join(cells)} |")
-  print()

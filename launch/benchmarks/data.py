@@ -29,16 +29,12 @@ from data_pipelines import (
   shards,
 )
 from data_pipelines.corpora import sources, speech
-from data_pipelines.features import (
-  alignment,
-  clip_audio,
-  codes,
-  pauses,
-)
+from data_pipelines.features import alignment, clip_audio, codes
 from ns_jax import audio, stages
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
 from ns_jax.inference.align import SpeechAligner
+from ns_jax.text import pauses
 from ns_jax.text.frontend import Frontend
 
 MLS_HOURS = 44_660  # Multilingual LibriSpeech, English: train, dev and test

@@ -5,7 +5,7 @@ import os
 import pathlib
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -31,6 +31,27 @@ def in_turn(
     for name, work in works.items():
       seconds[name].append(timed(work)[1])
   return {name: sorted(s)[len(s) // 2] for name, s in seconds.items()}
+
+
+def print_table(
+  title: str,
+  rows: Sequence[tuple[str, float, Mapping[str, float]]],
+  figure: Callable[[float, float], float],
+) -> None:
+  """Prints what `in_turn` gave.
+
+  Args:
+    title: of the first column.
+    rows: label, size of the work, and seconds of each name.
+    figure: what to print, of size and seconds.
+  """
+  names = list(rows[0][2])
+  print(f"| {title} | {' | '.join(names)} |")
+  print("|---|" + "--:|" * len(names))
+  for label, size, times in rows:
+    cells = [f"{figure(size, times[name]):.4g}" for name in names]
+    print(f"| {label} | {' | '.join(cells)} |", flush=True)
+  print()
 
 
 def machine() -> str:

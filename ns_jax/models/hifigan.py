@@ -4,6 +4,7 @@
 The decoder of NaturalSpeech and of VITS.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -78,7 +79,7 @@ class HifiGan(nn.Module):
         )
         for j, size in enumerate(self.unit_kernels)
       ]
-      x = jnp.mean(jnp.stack([unit(x) for unit in units]), axis=0)
+      x = functools.reduce(jnp.add, [unit(x) for unit in units]) / len(units)
     x = conv.Conv1d(1, 7, use_bias=False, dtype=self.dtype, name="out")(
       nn.leaky_relu(x, 0.01)
     )

@@ -14,9 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ns_jax.array_types import Array
-from ns_jax.nn import streaming
-
-DIMENSION_NUMBERS = ("NWC", "WIO", "NWC")
+from ns_jax.nn import convolving, streaming
 
 
 def lecun_normal(
@@ -41,14 +39,6 @@ def _weight_normed(module: nn.Module, kernel: Array) -> Array:
   return kernel * (scale / norm)[None, None, :]
 
 
-def _conv(
-  x: Array, kernel: Array, pads: tuple[int, int], **options: Any
-) -> Array:
-  return jax.lax.conv_general_dilated(
-    x, kernel, padding=[pads], dimension_numbers=DIMENSION_NUMBERS, **options
-  )
-
-
 def _fold_stride(
   x: Array, kernel: Array, stride: int, pads: tuple[int, int]
 ) -> Array:
@@ -64,7 +54,7 @@ def _fold_stride(
   length = x.shape[1] // stride
   x = x[:, : length * stride].reshape(x.shape[0], length, -1)
   kernel = kernel.reshape(taps, stride * in_features, features)
-  return _conv(x, kernel, (0, 0), window_strides=(1,))
+  return convolving.plain(x, kernel, (0, 0), window_strides=(1,))
 
 
 def _depthwise(
@@ -82,55 +72,6 @@ def _depthwise(
     for i, tap in enumerate(kernel)
   ]
   return functools.reduce(jnp.add, taps)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _tapped_conv(
-  x: Array, kernel: Array, pads: tuple[int, int], dilation: int
-) -> Array:
-  """A convolution whose kernel's gradient is one matrix product per tap.
-
-  XLA's own gradient is some thirty times slower on CPU inside a loop, which is
-  where the layers of a scanned stack are.
-  """
-  return _conv(x, kernel, pads, window_strides=(1,), rhs_dilation=(dilation,))
-
-
-def _tapped_forward(
-  x: Array, kernel: Array, pads: tuple[int, int], dilation: int
-) -> tuple[Array, tuple[Array, Array]]:
-  return _tapped_conv(x, kernel, pads, dilation), (x, kernel)
-
-
-def _tapped_backward(
-  pads: tuple[int, int],
-  dilation: int,
-  residuals: tuple[Array, Array],
-  gradient: Array,
-) -> tuple[Array, Array]:
-  x, kernel = residuals
-  x_gradient = _conv(
-    gradient,
-    kernel[::-1].swapaxes(1, 2),
-    (pads[1], pads[0]),
-    window_strides=(1,),
-    rhs_dilation=(dilation,),
-  )
-  padded = jnp.pad(x, ((0, 0), pads, (0, 0)))
-  length = gradient.shape[1]
-  taps = [
-    jnp.einsum(
-      "btc,btf->cf",
-      jax.lax.slice_in_dim(padded, start, start + length, axis=1),
-      gradient,
-      preferred_element_type=jnp.float32,
-    )
-    for start in range(0, kernel.shape[0] * dilation, dilation)
-  ]
-  return x_gradient, jnp.stack(taps).astype(kernel.dtype)
-
-
-_tapped_conv.defvjp(_tapped_forward, _tapped_backward)
 
 
 class Conv1d(nn.Module):
@@ -164,13 +105,17 @@ class Conv1d(nn.Module):
     if self.causal and pads[0] and streaming.is_streaming(self):
       x, pads = streaming.with_past(self, x, pads[0]), (0, pads[1])
     if self.scanned:
-      y: Array = _tapped_conv(x, kernel, pads, self.dilation)  # pyright: ignore
+      y: Array = convolving.tapped(x, kernel, pads, self.dilation)  # pyright: ignore
     elif self.stride > 1 and self.groups == 1 and self.dilation == 1:
       y = _fold_stride(x, kernel, self.stride, pads)
     elif self.groups == x.shape[-1] == self.features and self.stride == 1:
       y = _depthwise(x, kernel, self.dilation, pads)
+    elif self.groups > 1 and self.dilation == 1:
+      y = convolving.grouped(  # pyright: ignore
+        x, kernel, self.stride, self.groups, pads
+      )
     else:
-      y = _conv(
+      y = convolving.plain(
         x,
         kernel,
         pads,
@@ -232,7 +177,9 @@ class ConvTranspose1d(nn.Module):
     x, pads = x.astype(self.dtype), (taps - 1, taps - 1 if offset else 0)
     if self.causal and streaming.is_streaming(self):
       x, pads = streaming.with_past(self, x, pads[0]), (0, 0)
-    y = _conv(x, kernel.astype(self.dtype), pads, window_strides=(1,))
+    y = convolving.plain(
+      x, kernel.astype(self.dtype), pads, window_strides=(1,)
+    )
     y = y.reshape(batch, -1, self.features)
     y = y[:, offset : offset + length * self.stride]
     if self.use_bias:
