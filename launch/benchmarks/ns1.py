@@ -256,6 +256,6 @@ def _peers() -> Any:
   if importlib.util.find_spec("torch") is None:
     print("torch is not installed: no peers\n")
     return None
-  from benchmarks import vits_peers
+  from benchmarks import torch_vits
 
-  return vits_peers
+  return torch_vits
