@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others would run instead of NaturalSpeech: VITS, as it is in PyTorch.
 
-Of its own size and hop, and once more at our hop: its first transposed
-convolutions widen more than ours, so it computes more at the same length.
-Neither turns a batch's work into seconds of speech the other does not make.
+Of its own size and hop, 256 samples, and once more at our hop: its first
+transposed convolutions stretch more than ours, so that its own decoder computes
+a third more for as long a wave.
 """
 
 import importlib.machinery
