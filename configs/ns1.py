@@ -42,8 +42,8 @@ def get_config(preset: str = "") -> ConfigDict:
       predictor=dict(num_layers=2, kernel_size=3, dropout_rate=0.1),
       upsampler=dict(num_weights=4, num_coefficients=2, kernel_size=3),
     ),
-    flow=dict(num_couplings=4, num_layers=2, kernel_size=5),
-    posterior=dict(num_layers=4, kernel_size=5),
+    flow=dict(num_couplings=4, num_layers=2, kernel_size=3),
+    posterior=dict(num_layers=4, kernel_size=3),
     memory=dict(size=256, num_heads=2),
     decoder=dict(
       architecture="source_filter",
@@ -163,23 +163,22 @@ def _tiny(config: ConfigDict) -> None:
 def _small(config: ConfigDict) -> None:
   config.ema_decay = 0.999
   config.data.update(
-    corpus="records", max_frames=240, max_phonemes=80, reader="array_record"
+    corpus="records", max_frames=200, max_phonemes=64, reader="array_record"
   )
   config.model.update(dim=128)
   config.model.encoder.update(num_layers=4, filter_size=512, kernel_size=3)
-  config.model.flow.update(num_layers=3)
-  config.model.posterior.update(num_layers=6)
+  config.model.posterior.num_layers = 6
   config.model.memory.size = 500
   config.model.decoder.update(dim=256, num_layers=6)
   config.model.discriminators.update(period_channels=(8, 32, 64, 64))
-  config.model.adversarial.update(start_step=9_000, ramp_steps=500)
+  config.model.adversarial.update(start_step=3_800, ramp_steps=200)
   config.schedule.update(
-    flow=0, durations=8_000, forward=8_000, memory=8_000, tuning=11_800
+    flow=0, durations=4_800, forward=4_800, memory=4_800, tuning=5_850
   )
-  config.optim.update(peak_lr=1e-3, warmup_steps=200, decay_steps=12_000)
+  config.optim.update(peak_lr=1e-3, warmup_steps=100, decay_steps=6_000)
   config.train.update(
-    num_steps=12_000,
-    batch_size=16,
+    num_steps=6_000,
+    batch_size=8,
     log_every=50,
     eval_every=1_000,
     save_every=500,
@@ -197,8 +196,8 @@ def _paper(config: ConfigDict) -> None:
     num_layers=6, filter_size=768, kernel_size=3, embedding_std=0.07
   )
   config.model.durator.predictor.update(num_layers=3, dropout_rate=0.5)
-  config.model.flow.num_layers = 4
-  config.model.posterior.num_layers = 16
+  config.model.flow.update(num_layers=4, kernel_size=5)
+  config.model.posterior.update(num_layers=16, kernel_size=5)
   config.model.memory.size = 1000
   config.model.decoder = dict(
     architecture="hifigan",

@@ -23,7 +23,7 @@ from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.text import espeak, normalize, symbols
 
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 SENTENCES = pathlib.Path(__file__).with_name("demo_sentences.txt")
 HELD_OUT_SENTENCES = {"valid": 30, "test": 30}  # at the end, in this order
 
@@ -33,6 +33,9 @@ _MANY = {
   "test": demo_voices.TEST,
 }
 _ONE = dict.fromkeys(_MANY, demo_voices.ONE)
+_ALL_TEXTS = dict(train=748, valid=30, test=30)
+_SOME_TEXTS = {**_ALL_TEXTS, "train": 300}
+_ITEM_SENTENCES = 30
 _LEAD_FRAMES, _TAIL_FRAMES = 2, 4  # silence around the speech
 
 
@@ -42,24 +45,28 @@ class Size:
 
   voices: Mapping[str, int]
   sentences: Mapping[str, int]
+  texts: Mapping[str, int]  # that they walk through; the first of a split
   tables: Mapping[str, Mapping[str, espeak.Voice]]
 
 
 SIZES = {
-  # About 60 minutes, about 15, and seconds, for tests.
+  # About 60 minutes, about 30, and seconds, for tests.
   "full": Size(
     voices=dict(train=44, valid=4, test=4),
     sentences=dict(train=30, valid=15, test=15),
+    texts=_SOME_TEXTS,
     tables=_MANY,
   ),
   "one_voice": Size(
     voices=dict(train=1, valid=1, test=1),
-    sentences=dict(train=300, valid=30, test=30),
+    sentences=_ALL_TEXTS,
+    texts=_ALL_TEXTS,
     tables=_ONE,
   ),
   "tiny": Size(
     voices=dict(train=4, valid=2, test=2),
     sentences=dict(train=4, valid=2, test=2),
+    texts=_SOME_TEXTS,
     tables=_MANY,
   ),
 }
@@ -67,7 +74,7 @@ SIZES = {
 
 @dataclasses.dataclass(frozen=True)
 class DemoCorpus:
-  """The corpus as the builder sees it; an item is a speaker's sentences."""
+  """The corpus as the builder sees it; an item is some sentences."""
 
   size: str  # a name in SIZES
   spec: audio.AudioSpec
@@ -108,17 +115,16 @@ class DemoCorpus:
     del notes
     size = SIZES[self.size]
     for split, num_voices in size.voices.items():
-      order = np.random.default_rng(0).permutation(len(sentences(split)))
+      order = np.random.default_rng(0).permutation(size.texts[split])
       count = size.sentences[split]
       for number, speaker in enumerate(voices(size.tables[split], num_voices)):
         picked = np.arange(number * count, (number + 1) * count) % len(order)
-        yield (
-          split,
-          dict(split=split, speaker=speaker, sentences=order[picked].tolist()),
-        )
+        for first in range(0, count, _ITEM_SENTENCES):
+          of_item = order[picked[first : first + _ITEM_SENTENCES]].tolist()
+          yield split, dict(split=split, speaker=speaker, sentences=of_item)
 
   def records(self, items: list[Item], notes: list[Note]) -> Iterator[Record]:
-    """Speaks; each speaker has an engine that never spoke before."""
+    """Speaks; for each item with an engine that never spoke before."""
     del notes
     for item in items:
       split, speaker = item["split"], item["speaker"]

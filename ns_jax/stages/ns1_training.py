@@ -160,22 +160,25 @@ class NaturalSpeechTraining:
     loss, terms = self.losses.generator(
       disc, real, fake, step, is_judged=part.is_judged
     )
+    has_pitch = example.f0_hz is not None
+    if has_pitch:
+      terms["pitch"] = self._pitch_loss(gen, example, heard.draw)
+      loss += weights["pitch"] * terms["pitch"]
     if weights["said"]:
-      timed = self._expect(gen, example, key, True, train)
-      fake = self._said_alike(gen, timed, key, part)
+      timed = (
+        expected
+        if part.is_aligned
+        else self._expect(gen, example, key, True, train)
+      )
+      latents = ways.say(gen, timed._replace(draw=timed.prior.mean))
+      fake = self._slice_voiced(gen, latents, timed.num_frames, key, part)
       terms["said"], _ = self.losses.generator(
         disc, real, fake, step, is_judged=part.is_judged
       )
-      if example.f0_hz is not None:
-        latents = self._ways(part).say(
-          gen, timed._replace(draw=timed.prior.mean)
-        )
+      loss += weights["said"] * terms["said"]
+      if has_pitch:
         terms["said_pitch"] = self._pitch_loss(gen, example, latents)
         loss += weights["said"] * weights["pitch"] * terms["said_pitch"]
-    if example.f0_hz is not None:
-      terms["pitch"] = self._pitch_loss(gen, example, heard.draw)
-      loss += weights["pitch"] * terms["pitch"]
-      loss += weights["said"] * terms["said"]
     aligned = part.is_aligned
     terms["backward"] = ways.backward(
       gen, heard, expected, aligned=aligned
@@ -291,34 +294,33 @@ class NaturalSpeechTraining:
   ) -> tuple[Array, Array]:
     """Slices of the original and, of the same places, voiced again."""
     starts = self._draw_slices(key, 2, heard.num_frames)
-    frames = masks.length_mask(heard.num_frames, heard.draw.shape[1])
-    latents = ns1_terms.slices(
-      heard.draw * frames[..., None], starts, self.slice_frames
-    )
-    fake = self.ways.voice(gen, latents, remembers=part.remembers)
+    fake = self._slice_voiced(gen, heard.draw, heard.num_frames, key, part)
     return self._wave_slices(example, starts), fake
 
-  def _said_alike(
-    self, gen: Params, timed: Expected, key: Array, part: Part
+  def _slice_voiced(
+    self,
+    gen: Params,
+    latents: Array,
+    num_frames: Array,
+    key: Array,
+    part: Part,
   ) -> Array:
-    """Slices of what is most likely said, of `_revoiced`'s places."""
-    starts = self._draw_slices(key, 2, timed.num_frames)
-    most_likely = timed._replace(draw=timed.prior.mean)
-    latents = ns1_terms.slices(
-      self._ways(part).say(gen, most_likely), starts, self.slice_frames
+    """Slices of what latents [B, T, D] sound like; the same for one key."""
+    frames = masks.length_mask(num_frames, latents.shape[1])
+    cut = ns1_terms.slices(
+      latents * frames[..., None],
+      self._draw_slices(key, 2, num_frames),
+      self.slice_frames,
     )
-    return self.ways.voice(gen, latents, remembers=part.remembers)
+    return self.ways.voice(gen, cut, remembers=part.remembers)
 
   def _said(
     self, gen: Params, example: Example, key: Array, part: Part, train: bool
   ) -> tuple[Array, Array]:
     """Slices of the original and, of other places, of what is said."""
     expected = self._expect(gen, example, key, part.is_aligned, train)
-    starts = self._draw_slices(key, 2, expected.num_frames)
-    latents = ns1_terms.slices(
-      self._ways(part).say(gen, expected), starts, self.slice_frames
-    )
-    fake = self.ways.voice(gen, latents, remembers=part.remembers)
+    latents = self._ways(part).say(gen, expected)
+    fake = self._slice_voiced(gen, latents, expected.num_frames, key, part)
     elsewhere = self._draw_slices(key, 3, example.num_frames)
     return self._wave_slices(example, elsewhere), fake
 

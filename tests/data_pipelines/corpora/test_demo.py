@@ -41,8 +41,13 @@ def test_splits_share_no_speaker_no_timbre_and_no_sentence():
   assert not variants[0] & (variants[1] | variants[2])
   assert not variants[1] & variants[2]
   lines = [set(demo.sentences(s)) for s in ("train", "valid", "test")]
-  assert sum(map(len, lines)) == len(set.union(*lines)) == 360
+  assert sum(map(len, lines)) == len(set.union(*lines)) == 808
   assert all(4 <= len(line.split()) <= 9 for part in lines for line in part)
+
+
+def test_one_voice_reads_all_sentences():
+  texts = demo.SIZES["one_voice"].texts
+  assert texts == {split: len(demo.sentences(split)) for split in texts}
 
 
 def test_held_out_settings_lie_within_training():
