@@ -234,6 +234,7 @@ class _Training:
       "durations": np.tile(even_durations(frames, phonemes), (size, 1)),
       "num_phonemes": np.full(size, phonemes, np.int32),
       "num_frames": np.full(size, frames, np.int32),
+      "f0": np.full((size, frames), 150.0, np.float32),
     }
     make = lambda batch: state_lib.create_state(
       self._stage, jax.random.key(0), batch, {}

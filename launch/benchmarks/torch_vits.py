@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
+from configs import ns1 as ns1_config
 from ns_jax.text import symbols
 
 _FRAMES_PER_PHONEME = 4
@@ -48,15 +49,13 @@ def _prepare() -> None:
   torch.manual_seed(0)
 
 
-def _our_hop(config: Any) -> tuple[list[int], list[int]]:
-  """Strides and kernels of our decoder; kernels that keep VITS's padding.
+def _our_hop() -> tuple[list[int], list[int]]:
+  """Strides and kernels of our HiFi-GAN; kernels that keep VITS's padding.
 
   It drops half of what a kernel is longer than a stride on each side.
   """
-  strides, wanted = (
-    config.model.decoder.strides,
-    config.model.decoder.upsample_kernels,
-  )
+  decoder = ns1_config.get_config("paper").model.decoder
+  strides, wanted = decoder.strides, decoder.upsample_kernels
   kernels = [
     kernel - (kernel - stride) % 2
     for stride, kernel in zip(strides, wanted, strict=True)
@@ -72,7 +71,7 @@ class _Speaker:
 
     options = {}
     if at_our_hop:
-      strides, kernels = _our_hop(config)
+      strides, kernels = _our_hop()
       options = dict(upsample_rates=strides, upsample_kernel_sizes=kernels)
     vits = transformers.VitsConfig(**options)
     self.name = f"VITS, hop {np.prod(vits.upsample_rates)}"
@@ -130,7 +129,7 @@ class _Trainer:
     vits.model_args.num_chars = symbols.VOCABULARY_SIZE
     if at_our_hop:
       args = vits.model_args
-      strides, kernels = _our_hop(config)
+      strides, kernels = _our_hop()
       args.upsample_rates_decoder = strides
       args.upsample_kernel_sizes_decoder = kernels
       args.spec_segment_size = config.slice_frames

@@ -173,6 +173,7 @@ class SingleVoice:
       self._remembers,
       hidden,
       jnp.asarray(frames),
+      mixed.phonemes > 0,
       jax.random.split(jax.random.key(seed), len(readings)),
       num_frames=size,
       options=self.options,
@@ -202,7 +203,8 @@ class SingleVoice:
     if _HEARING not in self._params:
       raise UserError("a bundle of ns1 cannot hear; give its workdir")
     block = self.spec.num_samples(_FRAME_BLOCK)
-    padded = np.pad(wav, (0, -len(wav) % block))[None]
+    size = max(block, len(wav) + -len(wav) % block)
+    padded = np.pad(wav, (0, size - len(wav)))[None]
     voiced = self._revoice(
       self._params, self._remembers, padded, hop=self.spec.hop_samples
     )

@@ -23,7 +23,7 @@ class Shift(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, mask: Array) -> Array:
-    """Maps [B, T, C / 2] to [B, T, C / 2] float32; at first to zeros."""
+    """Maps [B, T, C / 2] to as many of its dtype; at first to zeros."""
     h = conv.Conv1d(self.dim, 1, dtype=self.dtype, name="in")(x)
     h = gated.GatedStack(
       self.num_layers, self.kernel_size, self.dtype, name="stack"
@@ -35,7 +35,7 @@ class Shift(nn.Module):
       dtype=self.dtype,
       name="out",
     )(h)
-    return shift.astype(jnp.float32) * mask[..., None]
+    return shift.astype(x.dtype) * mask[..., None]
 
 
 class Flow(nn.Module):
@@ -58,11 +58,11 @@ class Flow(nn.Module):
     """f: from the prior's space to the posterior's.
 
     Args:
-      x: [B, T, C], C even.
+      x: [B, T, C] float32, C even.
       mask: [B, T] bool.
 
     Returns:
-      [B, T, C] float32.
+      [B, T, C] of x's dtype.
     """
     for shift in self.shifts:
       kept, moved = jnp.split(x, 2, axis=-1)

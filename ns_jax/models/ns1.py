@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from ns_jax.array_types import Array, check_shapes
 from ns_jax.errors import UserError
-from ns_jax.models import hifigan, source_filter, vae
+from ns_jax.models import hifigan, mixed_phonemes, source_filter, vae
 from ns_jax.models.durator import Durator, Upsampled
 from ns_jax.models.flow import Flow
 from ns_jax.models.mixed_phonemes import Mixed, MixedEncoder
@@ -23,10 +23,7 @@ from ns_jax.nn.gaussian import Gaussian
 SOURCE_FILTER = "source_filter"
 # Layers are stacked on axis 0 by nn.scan, hence the leading None.
 PARTITION_RULES = (
-  (r"layers/attention/(query|key|value)/kernel$", P(None, "fsdp", "tensor")),
-  (r"layers/attention/out/kernel$", P(None, "tensor", None, "fsdp")),
-  (r"transformer/layers/ffn_in/kernel$", P(None, None, "fsdp", "tensor")),
-  (r"transformer/layers/ffn_out/kernel$", P(None, None, "tensor", "fsdp")),
+  *mixed_phonemes.PARTITION_RULES,
   (r"stack/layers/(conv|out)/kernel$", P(None, None, "fsdp", "tensor")),
   (r"memory/bank$", P("fsdp", None)),
 )
@@ -55,7 +52,8 @@ class NaturalSpeech(nn.Module):
     heard = self.hear(spectra, frame_mask).mean
     if hasattr(self.decoder, "log_f0"):
       self.log_f0(z)
-    return self.decode(self.remember(z)), self.to_prior(heard, frame_mask)
+    recalled = self.recall(z, frame_mask, remembers=True)
+    return self.decode(recalled), self.to_prior(heard, frame_mask)
 
   def encode(self, mixed: Mixed, mask: Array, *, train: bool) -> Array:
     """Hidden phonemes [B, N, D]; mask [B, N] bool."""
@@ -86,17 +84,23 @@ class NaturalSpeech(nn.Module):
     """f⁻¹: [B, T, D] of the posterior to where the prior is."""
     return self.flow.inverse(z, mask)
 
-  def remember(self, z: Array) -> Array:
-    """What the memory makes of latents [B, T, D]."""
-    return self.memory(z)[0]
+  def recall(self, z: Array, mask: Array, *, remembers: Array | bool) -> Array:
+    """What the decoder hears of latents [B, T, D]; mask [B, T] bool.
 
-  def log_f0(self, latents: Array) -> Array:
+    Mixtures of what the memory holds, or, where `remembers` [] is 0 or False
+    because it is not attached yet, the latents themselves.
+    """
+    if remembers is not False:
+      z = jnp.where(remembers, self.memory(z)[0], z)
+    return z * mask[..., None]
+
+  def log_f0(self, recalled: Array) -> Array:
     """Logarithm of the pitch in Hz, [B, T], that the decoder would take."""
-    return self.decoder.log_f0(latents)
+    return self.decoder.log_f0(recalled)
 
-  def decode(self, latents: Array) -> Array:
+  def decode(self, recalled: Array) -> Array:
     """A wave [B, T · hop] float32 of [B, T, D]."""
-    return self.decoder(latents)
+    return self.decoder(recalled)
 
 
 def make_model(config: ConfigDict, num_symbols: int) -> NaturalSpeech:
@@ -107,10 +111,11 @@ def make_model(config: ConfigDict, num_symbols: int) -> NaturalSpeech:
     num_symbols: of phonemes.
 
   Raises:
-    UserError: a decoder that does not exist or does not fit the hop.
+    UserError: sizes that do not fit one another, or an unknown decoder.
   """
   options, dtype = config.model, jnp.dtype(config.dtype)
   dim = options.dim
+  _check_sizes(options)
   return NaturalSpeech(
     encoder=MixedEncoder(num_symbols, dim=dim, dtype=dtype, **options.encoder),
     durator=Durator(**options.durator.to_dict(), latent_dim=dim, dtype=dtype),
@@ -128,21 +133,52 @@ def has_pitch(config: ConfigDict) -> bool:
   return config.model.decoder.architecture == SOURCE_FILTER
 
 
+def _check_sizes(options: ConfigDict) -> None:
+  """Refuses what would not fit."""
+  for part in ("encoder", "memory"):
+    heads = options[part].num_heads
+    if heads < 1 or options.dim % heads:
+      raise UserError(
+        f"config.model.{part}.num_heads={heads} must divide "
+        f"config.model.dim={options.dim}"
+      )
+  if options.dim % 2:
+    raise UserError(f"config.model.dim={options.dim}: the flow halves it")
+  if options.memory.size < 1:
+    raise UserError(
+      f"config.model.memory.size={options.memory.size} must be 1 or more"
+    )
+
+
 def _make_decoder(config: ConfigDict, dtype: Any) -> nn.Module:
   """HiFi-GAN's generator, or one at the frame rate."""
   options, hop = config.model.decoder.to_dict(), config.audio.hop_samples
   architecture = options.pop("architecture")
-  if architecture == SOURCE_FILTER:
-    return source_filter.SourceFilterDecoder(
-      hop, config.audio.sample_rate_hz, options, dtype
-    )
-  if architecture != "hifigan":
+  makers = {
+    SOURCE_FILTER: lambda: source_filter.SourceFilterDecoder.of(
+      hop, config.audio.sample_rate_hz, dtype, **options
+    ),
+    "hifigan": lambda: hifigan.HifiGan(**options, dtype=dtype),
+  }
+  if architecture not in makers:
     raise UserError(
       f"config.model.decoder.architecture={architecture!r} is unknown; "
-      f"use hifigan or {SOURCE_FILTER}"
+      f"use {' or '.join(makers)}"
     )
-  decoder = hifigan.HifiGan(**options, dtype=dtype)
-  if decoder.hop_samples != hop:
+  try:
+    decoder = makers[architecture]()
+  except TypeError as error:
+    raise UserError(
+      f"config.model.decoder: {error}; configs/ns1.py has a section for each "
+      "architecture, which --config alone cannot change into another"
+    ) from error
+  if architecture == SOURCE_FILTER:
+    if hop % source_filter.HOP_FACTOR:
+      raise UserError(
+        f"config.audio.hop_samples={hop} must be a multiple of "
+        f"{source_filter.HOP_FACTOR}"
+      )
+  elif decoder.hop_samples != hop:
     raise UserError(
       f"config.model.decoder.strides={decoder.strides} multiply to "
       f"{decoder.hop_samples}, not to config.audio.hop_samples={hop}; "

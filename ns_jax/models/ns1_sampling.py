@@ -53,6 +53,7 @@ def speak(
   remembers: Array,
   hidden: Array,
   durations: Array,
+  mask: Array,
   keys: Array,
   *,
   num_frames: int,
@@ -66,6 +67,7 @@ def speak(
     remembers: [] float32, 0: latents do not go through the memory.
     hidden: [B, N, D], from `read`.
     durations: [B, N] float32, frames, 0 in the padding.
+    mask: [B, N] bool, real phonemes; they may last 0 frames.
     keys: [B] typed keys, of what is drawn.
     num_frames: M, at least of the longest.
     options: of the draw.
@@ -74,7 +76,6 @@ def speak(
     [B, M · hop] float32, 0 after an utterance's end; and how much each frame
     heeds each phoneme, [B, M, N, Q].
   """
-  mask = durations > 0.0
   prior, upsampled = _call(
     model, params, hidden, durations, mask, num_frames, method="prior"
   )
@@ -84,9 +85,10 @@ def speak(
   drawn = prior.mean + options.temperature * jnp.exp(prior.log_std) * noise
   frames = masks.length_mask(durator.frame_counts(durations), num_frames)
   latents = _call(model, params, drawn, frames, method="to_posterior")
-  remembered = _call(model, params, latents, method="remember")
-  latents = jnp.where(remembers > 0.0, remembered, latents) * frames[..., None]
-  wav = _call(model, params, latents, method="decode")
+  recalled = _call(
+    model, params, latents, frames, remembers=remembers, method="recall"
+  )
+  wav = _call(model, params, recalled, method="decode")
   hop_samples = wav.shape[1] // num_frames
   return wav * jnp.repeat(frames, hop_samples, axis=1), upsampled.weights
 
@@ -98,9 +100,10 @@ def revoice(
   heard = vae.spectra(wav, hop)
   frames = jnp.ones(heard.shape[:2], bool)
   latents = _call(model, params, heard, frames, method="hear").mean
-  remembered = _call(model, params, latents, method="remember")
-  latents = jnp.where(remembers > 0.0, remembered, latents)
-  return _call(model, params, latents, method="decode")
+  recalled = _call(
+    model, params, latents, frames, remembers=remembers, method="recall"
+  )
+  return _call(model, params, recalled, method="decode")
 
 
 def _call(

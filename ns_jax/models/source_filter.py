@@ -22,15 +22,16 @@ from ns_jax.models.spectral_codec import Trunk
 from ns_jax.nn import conv
 
 _PARTS = 2  # of a frame, each with filters of its own: bursts are short
+HOP_FACTOR = 2 * _PARTS  # what a hop is a multiple of
 _FIRST_LOG_GAIN = -4.0  # of both filters, about speech's level
 _MOST_LOG_GAIN = 5.0
-_FIRST = math.log(prosody.MIDDLE_F0_HZ)  # pitch
+_FIRST_LOG_F0 = math.log(prosody.MIDDLE_F0_HZ)
 
 
 class SourceFilterDecoder(nn.Module):
   """Frames to waveform."""
 
-  hop_samples: int  # a multiple of 4
+  hop_samples: int  # a multiple of HOP_FACTOR
   sample_rate_hz: int
   trunk: Any  # keyword arguments of Trunk without `features`
   dtype: Any = jnp.float32
@@ -42,7 +43,17 @@ class SourceFilterDecoder(nn.Module):
       features=_PARTS * 2 * bins, causal=False, dtype=self.dtype, **self.trunk
     )
     self.pitch_in = conv.Conv1d(self.trunk["dim"], 7, dtype=self.dtype)
-    self.pitch_out = nn.Dense(1, bias_init=nn.initializers.constant(_FIRST))
+    self.pitch_out = nn.Dense(
+      1, bias_init=nn.initializers.constant(_FIRST_LOG_F0)
+    )
+
+  @classmethod
+  def of(
+    cls, hop_samples: int, sample_rate_hz: int, dtype: Any, **trunk: Any
+  ) -> "SourceFilterDecoder":
+    """Makes one; a TypeError names an option that no trunk has."""
+    Trunk(features=1, causal=False, dtype=dtype, **trunk)
+    return cls(hop_samples, sample_rate_hz, trunk, dtype)
 
   def log_f0(self, latents: Array) -> Array:
     """Logarithm of the pitch in Hz, [B, T] float32, of latents [B, T, D].

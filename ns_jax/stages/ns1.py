@@ -5,11 +5,13 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ns_jax.audio import AudioSpec
+from ns_jax.errors import UserError
 from ns_jax.models import discriminators as discriminators_lib
 from ns_jax.models import ns1, ns1_sampling
 from ns_jax.stages import wave_losses
+from ns_jax.stages.ns1_schedule import Schedule
 from ns_jax.stages.ns1_terms import DivergenceOptions, Ways
-from ns_jax.stages.ns1_training import NaturalSpeechTraining, Schedule
+from ns_jax.stages.ns1_training import NaturalSpeechTraining
 from ns_jax.text import symbols
 from ns_jax.training import optim
 from ns_jax.training.stage import Player, Stage
@@ -29,6 +31,11 @@ def make_ways(config: ConfigDict) -> Ways:
 def build(config: ConfigDict) -> Stage:
   """Builds the stage from `configs/ns1.py`."""
   spec = AudioSpec(**config.audio)
+  if not 1 <= config.slice_frames <= config.data.max_frames:
+    raise UserError(
+      f"config.slice_frames={config.slice_frames} must be between 1 and "
+      f"config.data.max_frames={config.data.max_frames}"
+    )
   ns1_sampling.SampleOptions(**config.sample)  # used once it has been trained
   trainer = NaturalSpeechTraining(
     spec=spec,
@@ -44,6 +51,7 @@ def build(config: ConfigDict) -> Stage:
       balanced=False,
     ),
     schedule=Schedule(**config.schedule),
+    has_pitch=ns1.has_pitch(config),
     slice_frames=config.slice_frames,
     memory_size=config.model.memory.size,
     num_steps=config.train.num_steps,

@@ -38,11 +38,16 @@ class DivergenceOptions:
   warp: float  # what a step of soft-DTW along one sequence alone costs
 
   def __post_init__(self) -> None:
-    """Checks the form."""
+    """Checks the values."""
     if self.form not in _FORMS:
       raise UserError(
         f"config.divergence.form={self.form!r} is unknown; "
         f"use {' or '.join(_FORMS)}"
+      )
+    if not (self.gamma > 0.0 and self.warp >= 0.0):
+      raise UserError(
+        f"config.divergence: gamma={self.gamma} must be above 0 and "
+        f"warp={self.warp} not below"
       )
 
 
@@ -129,13 +134,14 @@ class Ways:
     )
     durations = example.durations if aligned else predicted
     prior, upsampled = call(hidden, durations, mask, size, method="prior")
-    num_frames = jnp.minimum(durator.frame_counts(durations), size)
+    num_frames = example.num_frames
+    if not aligned:
+      num_frames = jnp.minimum(durator.frame_counts(durations), size)
+    # Deviations after the end are any number, and may have no finite square.
+    frames = masks.length_mask(num_frames, size)[..., None]
+    prior = Gaussian(prior.mean * frames, prior.log_std * frames)
     return Expected(
-      prior,
-      prior.draw(draw_key),
-      example.num_frames if aligned else num_frames,
-      predicted,
-      upsampled,
+      prior, prior.draw(draw_key), num_frames, predicted, upsampled
     )
 
   def backward(
@@ -164,20 +170,27 @@ class Ways:
       one, expected.num_frames, heard.posterior, heard.num_frames, aligned
     )
 
-  def voice(self, params: Params, latents: Array, *, remembers: bool) -> Array:
-    """Waves [B, T · hop] of latents [B, T, D], through the memory or not."""
-    if remembers:
-      latents = self._call(params, latents, method="remember")
-    return self._call(params, latents, method="decode")
+  def recall(
+    self,
+    params: Params,
+    latents: Array,
+    num_frames: Array,
+    *,
+    remembers: Array | bool,
+  ) -> Array:
+    """What the decoder hears of latents [B, T, D]; 0 after the end."""
+    mask = masks.length_mask(num_frames, latents.shape[1])
+    return self._call(
+      params, latents, mask, remembers=remembers, method="recall"
+    )
 
-  def log_f0(self, params: Params, latents: Array) -> Array:
-    """Logarithm of the pitch in Hz, [B, T], of latents [B, T, D]."""
-    return self._call(params, latents, method="log_f0")
+  def voice(self, params: Params, recalled: Array) -> Array:
+    """Waves [B, T · hop] of [B, T, D]."""
+    return self._call(params, recalled, method="decode")
 
-  def recalled(self, params: Params, remembers: Array, latents: Array) -> Array:
-    """Latents through the memory where `remembers` [] float32 is not 0."""
-    remembered = self._call(params, latents, method="remember")
-    return jnp.where(remembers > 0.0, remembered, latents)
+  def log_f0(self, params: Params, recalled: Array) -> Array:
+    """Logarithm of the pitch in Hz, [B, T], of [B, T, D]."""
+    return self._call(params, recalled, method="log_f0")
 
   def say(self, params: Params, expected: Expected) -> Array:
     """Latents [B, M, D] of what is expected, for L_e2e."""

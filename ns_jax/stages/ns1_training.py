@@ -2,9 +2,10 @@
 """What NaturalSpeech's stage does: phases, losses, held-out measures."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,39 +18,16 @@ from ns_jax.losses import prosody as prosody_losses
 from ns_jax.models import codebooks, vae
 from ns_jax.models.mixed_phonemes import Mixed
 from ns_jax.stages import ns1_terms
+from ns_jax.stages.ns1_schedule import Part, Schedule
 from ns_jax.stages.ns1_terms import Example, Expected, Heard, Ways
 from ns_jax.stages.wave_losses import WaveLosses
 from ns_jax.training.metrics import Mean
 
 _DB_PER_NEPER = 20.0 / math.log(10.0)
+# What a step's key is folded with, for each thing that is drawn.
+_HEARD, _EXPECTED, _SLICES, _REAL_SLICES = range(4)
 
 Losses = tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-  """First step of each thing that is not there from the beginning (Sec. 4.2).
-
-  The paper's main phase begins with all but the first and the last; its flow is
-  there from the beginning.
-  """
-
-  flow: int
-  durations: int  # predicted instead of aligned ones, and no labels for them
-  forward: int  # L_fwd
-  memory: int
-  tuning: int  # L_e2e instead of everything else
-
-
-class Part(NamedTuple):
-  """What a phase consists of."""
-
-  is_judged: bool
-  has_flow: bool
-  is_aligned: bool
-  has_forward: bool
-  remembers: bool
-  is_tuning: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +38,7 @@ class NaturalSpeechTraining:
   ways: Ways
   losses: WaveLosses
   schedule: Schedule
+  has_pitch: bool  # the decoder is told one, and must be taught it
   slice_frames: int  # of an utterance that are decoded in training
   memory_size: int
   num_steps: int
@@ -67,22 +46,11 @@ class NaturalSpeechTraining:
   @property
   def phases(self) -> tuple[int, ...]:
     """First step of each phase."""
-    starts = {0, self.losses.adversarial.start_step}
-    starts |= set(dataclasses.astuple(self.schedule))
-    return tuple(sorted(s for s in starts if s == 0 or s < self.num_steps))
+    return self.schedule.phases(self._judged, self.num_steps)
 
   def part(self, phase: int) -> Part:
     """What a phase consists of."""
-    start, schedule = self.phases[phase], self.schedule
-    is_tuning = start >= schedule.tuning
-    return Part(
-      is_judged=is_tuning or start >= self.losses.adversarial.start_step,
-      has_flow=start >= schedule.flow,
-      is_aligned=start < schedule.durations,
-      has_forward=start >= schedule.forward,
-      remembers=start >= schedule.memory,
-      is_tuning=is_tuning,
-    )
+    return self.schedule.part(self.phases[phase], self._judged)
 
   def init(
     self, key: Array, batch: Batch, frozen: Mapping[str, Any]
@@ -129,14 +97,22 @@ class NaturalSpeechTraining:
     part = self.part(phase)
     if not part.is_judged:
       return jnp.zeros(()), ({}, model_state)
-    example = self._example(batch)
+    gen, example = params["gen"], self._example(batch)
     if part.is_tuning:
-      real, fake = self._said(params["gen"], example, key, part, train)
+      expected = self._expect(
+        gen, example, key, aligned=part.is_aligned, train=train
+      )
+      fake = self._said(gen, expected, key, part)
+      starts = self._draw_slices(key, _REAL_SLICES, example.num_frames)
     else:
-      heard = self._hear(params["gen"], example, key)
-      real, fake = self._revoiced(params["gen"], example, heard, key, part)
+      heard = self._hear(gen, example, key)
+      starts = self._draw_slices(key, _SLICES, heard.num_frames)
+      recalled = self._recall(gen, heard.draw, heard.num_frames, part)
+      fake = self._voice_slices(gen, recalled, starts)
     loss, terms = self.losses.discriminator(
-      params["disc"], real, jax.lax.stop_gradient(fake)
+      params["disc"],
+      self._wave_slices(example, starts),
+      jax.lax.stop_gradient(fake),
     )
     return loss, (terms, model_state)
 
@@ -147,39 +123,44 @@ class NaturalSpeechTraining:
     del frozen
     gen, disc = params["gen"], params["disc"]
     part, example = self.part(phase), self._example(batch)
-    weights = self.losses.weights
+    weights, aligned = self.losses.weights, part.is_aligned
+    expected = self._expect(gen, example, key, aligned=aligned, train=train)
+    durations, terms = self._duration_terms(example, expected, part)
     if part.is_tuning:
-      _, fake = self._said(gen, example, key, part, train)
-      terms = {"end_to_end": self.losses.naturalness(disc, fake)}
-      loss = weights["end_to_end"] * terms["end_to_end"]
+      fake = self._said(gen, expected, key, part)
+      terms["end_to_end"] = self.losses.naturalness(disc, fake)
+      loss = durations + weights["end_to_end"] * terms["end_to_end"]
       return loss, (terms, model_state)
     heard = self._hear(gen, example, key)
-    expected = self._expect(gen, example, key, part.is_aligned, train)
-    real, fake = self._revoiced(gen, example, heard, key, part)
+    starts = self._draw_slices(key, _SLICES, heard.num_frames)
+
+    def voiced(latents: Array) -> tuple[Array, dict[str, Array]]:
+      """L_rec, of latents [B, T, D] that have the original's timing."""
+      recalled = self._recall(gen, latents, example.num_frames, part)
+      loss, terms = self.losses.generator(
+        disc,
+        self._wave_slices(example, starts),
+        self._voice_slices(gen, recalled, starts),
+        step,
+        is_judged=part.is_judged,
+      )
+      if self.has_pitch:
+        terms["pitch"] = self._pitch_loss(gen, example, recalled)
+        loss += weights["pitch"] * terms["pitch"]
+      return loss, terms
+
+    loss, heard_terms = voiced(heard.draw)
+    loss += durations
+    terms |= heard_terms
     ways = self._ways(part)
-    loss, terms = self.losses.generator(
-      disc, real, fake, step, is_judged=part.is_judged
-    )
-    has_pitch = example.f0_hz is not None
-    if has_pitch:
-      terms["pitch"] = self._pitch_loss(gen, example, heard.draw)
-      loss += weights["pitch"] * terms["pitch"]
     if weights["said"]:
-      timed = (
-        expected
-        if part.is_aligned
-        else self._expect(gen, example, key, True, train)
-      )
-      latents = ways.say(gen, timed._replace(draw=timed.prior.mean))
-      fake = self._slice_voiced(gen, latents, timed.num_frames, key, part)
-      terms["said"], _ = self.losses.generator(
-        disc, real, fake, step, is_judged=part.is_judged
-      )
-      loss += weights["said"] * terms["said"]
-      if has_pitch:
-        terms["said_pitch"] = self._pitch_loss(gen, example, latents)
-        loss += weights["said"] * weights["pitch"] * terms["said_pitch"]
-    aligned = part.is_aligned
+      timed = expected
+      if not aligned:
+        timed = self._expect(gen, example, key, aligned=True, train=train)
+      most_likely = timed._replace(draw=timed.prior.mean)
+      said, said_terms = voiced(ways.say(gen, most_likely))
+      loss += weights["said"] * said
+      terms |= {f"said_{name}": term for name, term in said_terms.items()}
     terms["backward"] = ways.backward(
       gen, heard, expected, aligned=aligned
     ).mean()
@@ -189,9 +170,6 @@ class NaturalSpeechTraining:
         gen, heard, expected, aligned=aligned
       ).mean()
       loss += weights["forward"] * terms["forward"]
-    if aligned:
-      terms["duration"] = self._duration_loss(example, expected)
-      loss += weights["duration"] * terms["duration"]
     frames = masks.length_mask(heard.num_frames, heard.draw.shape[1])
     log_std = masks.masked_mean(heard.posterior.log_std, frames)
     return loss, ({**terms, "posterior_log_std": log_std}, model_state)
@@ -206,15 +184,13 @@ class NaturalSpeechTraining:
     del frozen
     gen, example = params["gen"], self._example(batch)
     heard = self._hear(gen, example, key)
-    expected = self._expect(gen, example, key, True, False)
+    expected = self._expect(gen, example, key, aligned=True, train=False)
     divergence = self.ways.backward(gen, heard, expected, aligned=True)
-    size = heard.draw.shape[1]
-    frames = masks.length_mask(example.num_frames, size)
-    revoiced = self._voice_all(gen, model_state, heard.posterior.mean, frames)
+    frames = masks.length_mask(example.num_frames, heard.draw.shape[1])
+    voice = functools.partial(self._voice_all, gen, model_state)
+    revoiced = voice(heard.posterior.mean, example.num_frames)
     most_likely = expected._replace(draw=expected.prior.mean)
-    said = self._voice_all(
-      gen, model_state, self.ways.say(gen, most_likely), frames
-    )
+    said = voice(self.ways.say(gen, most_likely), example.num_frames)
     original = mel.log_mel(example.wav, self.spec)
     apart = {
       name: jnp.abs(mel.log_mel(wav, self.spec) - original).mean(-1)
@@ -235,22 +211,12 @@ class NaturalSpeechTraining:
     del frozen
     gen, example = params["gen"], self._example(batch)
     heard = self._hear(gen, example, key)
-    expected = self._expect(gen, example, key, False, False)
-    size = heard.draw.shape[1]
+    expected = self._expect(gen, example, key, aligned=False, train=False)
+    voice = functools.partial(self._voice_all, gen, model_state)
     waves = {
       "original": example.wav,
-      "revoiced": self._voice_all(
-        gen,
-        model_state,
-        heard.posterior.mean,
-        masks.length_mask(heard.num_frames, size),
-      ),
-      "said": self._voice_all(
-        gen,
-        model_state,
-        self.ways.say(gen, expected),
-        masks.length_mask(expected.num_frames, size),
-      ),
+      "revoiced": voice(heard.posterior.mean, heard.num_frames),
+      "said": voice(self.ways.say(gen, expected), expected.num_frames),
     }
     samples = {}
     for name, wav in waves.items():
@@ -273,56 +239,48 @@ class NaturalSpeechTraining:
       durations=batch["durations"].astype(jnp.float32),
       wav=sharding.constrain_batch(batch["wav"]),
       num_frames=batch["num_frames"],
-      f0_hz=batch.get("f0"),
+      f0_hz=batch["f0"] if self.has_pitch else None,
     )
+
+  @property
+  def _judged(self) -> int:
+    return self.losses.adversarial.start_step
 
   def _ways(self, part: Part) -> Ways:
     return dataclasses.replace(self.ways, has_flow=part.has_flow)
 
   def _hear(self, gen: Params, example: Example, key: Array) -> Heard:
-    return self.ways.hear(gen, example, jax.random.fold_in(key, 0))
+    return self.ways.hear(gen, example, jax.random.fold_in(key, _HEARD))
 
   def _expect(
-    self, gen: Params, example: Example, key: Array, aligned: bool, train: bool
-  ) -> Expected:
-    return self.ways.expect(
-      gen, example, jax.random.fold_in(key, 1), aligned=aligned, train=train
-    )
-
-  def _revoiced(
-    self, gen: Params, example: Example, heard: Heard, key: Array, part: Part
-  ) -> tuple[Array, Array]:
-    """Slices of the original and, of the same places, voiced again."""
-    starts = self._draw_slices(key, 2, heard.num_frames)
-    fake = self._slice_voiced(gen, heard.draw, heard.num_frames, key, part)
-    return self._wave_slices(example, starts), fake
-
-  def _slice_voiced(
     self,
     gen: Params,
-    latents: Array,
-    num_frames: Array,
+    example: Example,
+    key: Array,
+    *,
+    aligned: bool,
+    train: bool,
+  ) -> Expected:
+    key = jax.random.fold_in(key, _EXPECTED)
+    return self.ways.expect(gen, example, key, aligned=aligned, train=train)
+
+  def _recall(
+    self, gen: Params, latents: Array, num_frames: Array, part: Part
+  ) -> Array:
+    return self.ways.recall(gen, latents, num_frames, remembers=part.remembers)
+
+  def _said(
+    self,
+    gen: Params,
+    expected: Expected,
     key: Array,
     part: Part,
   ) -> Array:
-    """Slices of what latents [B, T, D] sound like; the same for one key."""
-    frames = masks.length_mask(num_frames, latents.shape[1])
-    cut = ns1_terms.slices(
-      latents * frames[..., None],
-      self._draw_slices(key, 2, num_frames),
-      self.slice_frames,
-    )
-    return self.ways.voice(gen, cut, remembers=part.remembers)
-
-  def _said(
-    self, gen: Params, example: Example, key: Array, part: Part, train: bool
-  ) -> tuple[Array, Array]:
-    """Slices of the original and, of other places, of what is said."""
-    expected = self._expect(gen, example, key, part.is_aligned, train)
+    """Slices of what is said."""
     latents = self._ways(part).say(gen, expected)
-    fake = self._slice_voiced(gen, latents, expected.num_frames, key, part)
-    elsewhere = self._draw_slices(key, 3, example.num_frames)
-    return self._wave_slices(example, elsewhere), fake
+    recalled = self._recall(gen, latents, expected.num_frames, part)
+    starts = self._draw_slices(key, _SLICES, expected.num_frames)
+    return self._voice_slices(gen, recalled, starts)
 
   def _draw_slices(self, key: Array, salt: int, num_frames: Array) -> Array:
     return ns1_terms.draw_slices(
@@ -333,28 +291,44 @@ class NaturalSpeechTraining:
     hop = self.spec.hop_samples
     return ns1_terms.slices(example.wav, starts * hop, self.slice_frames * hop)
 
+  def _voice_slices(self, gen: Params, recalled: Array, starts: Array) -> Array:
+    cut = ns1_terms.slices(recalled, starts, self.slice_frames)
+    return self.ways.voice(gen, cut)
+
   def _voice_all(
     self,
     gen: Params,
     model_state: Mapping[str, Any],
     latents: Array,
-    frames: Array,
+    num_frames: Array,
   ) -> Array:
     """Waves [B, T · hop] of whole utterances; 0 after their end."""
-    latents = self.ways.recalled(gen, model_state["remembers"], latents)
-    wav = self.ways.voice(gen, latents * frames[..., None], remembers=False)
-    return wav * jnp.repeat(frames, self.spec.hop_samples, axis=1)
+    recalled = self.ways.recall(
+      gen, latents, num_frames, remembers=model_state["remembers"]
+    )
+    frames = masks.length_mask(num_frames, latents.shape[1])
+    hop = self.spec.hop_samples
+    return self.ways.voice(gen, recalled) * jnp.repeat(frames, hop, axis=1)
 
-  def _pitch_loss(self, gen: Params, example: Example, latents: Array) -> Array:
+  def _pitch_loss(
+    self, gen: Params, example: Example, recalled: Array
+  ) -> Array:
     """Mean distance, in nepers, from the pitch where the wave is voiced."""
     assert example.f0_hz is not None
     distance = prosody_losses.log_f0_l1(
-      self.ways.log_f0(gen, latents), example.f0_hz
+      self.ways.log_f0(gen, recalled), example.f0_hz
     )
     return masks.masked_mean(distance, example.f0_hz > 0.0)
 
-  def _duration_loss(self, example: Example, expected: Expected) -> Array:
+  def _duration_terms(
+    self, example: Example, expected: Expected, part: Part
+  ) -> tuple[Array, dict[str, Array]]:
+    """Loss by labels, which the paper has in the warm-up alone; and to log."""
+    weight = self.losses.weights["duration" if part.is_aligned else "anchor"]
+    if not weight:
+      return jnp.zeros(()), {}
     deviance = prosody_losses.duration_deviance(
       jnp.log1p(expected.durations), example.durations
     )
-    return masks.masked_mean(deviance, example.phoneme_mask)
+    loss = masks.masked_mean(deviance, example.phoneme_mask)
+    return weight * loss, {"duration": loss}

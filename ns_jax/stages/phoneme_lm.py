@@ -54,9 +54,12 @@ def make_model(config: ConfigDict) -> MaskedLm:
 
 def build(config: ConfigDict) -> Stage:
   """Builds the stage from `configs/phoneme_lm.py`."""
+  rate = config.objective.mask_rate
+  if not 0.0 < rate <= 1.0:
+    raise UserError(f"config.objective.mask_rate={rate} must be in (0, 1]")
   trainer = _Training(
     model=make_model(config),
-    mask_rate=config.objective.mask_rate,
+    mask_rate=rate,
     weights=dict(config.loss),
   )
   has_sups = bool(config.model.encoder.num_sup_phonemes)

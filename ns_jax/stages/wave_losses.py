@@ -37,7 +37,12 @@ class AdversarialOptions:
   kind: str = "hinge"  # or "least_squares"
 
   def __post_init__(self) -> None:
-    """Checks the kind."""
+    """Checks the values."""
+    if self.num_clips is not None and self.num_clips < 1:
+      raise UserError(
+        f"config.model.adversarial.num_clips={self.num_clips} must be 1 or "
+        "more, or None"
+      )
     if self.kind not in adversarial.KINDS:
       raise UserError(
         f"config.model.adversarial.kind={self.kind!r} is unknown; "
@@ -109,8 +114,10 @@ class WaveLosses:
     values: Terms = {}
     for group in groups:
       values |= group(fake)
-    loss = jnp.stack([weights[name] * term for name, term in values.items()])
-    return loss.sum(), values
+    loss = jnp.zeros(())
+    for name, term in values.items():
+      loss += weights[name] * term
+    return loss, values
 
   def naturalness(self, disc: Params, fake: Array) -> Array:
     """Loss [] of a wave [B, S] that has no original, as it is judged."""

@@ -82,6 +82,11 @@ def test_fifteen_of_a_hundred_are_asked_for(many):
   assert hidden == pytest.approx(0.8, abs=0.02)
   kept = (found.mixed.sup_phonemes == mixed.sup_phonemes)[asked].mean()
   assert kept == pytest.approx(0.1 + 0.1 / SUPS, abs=0.02)
+  same = (found.mixed.phonemes == mixed.phonemes)[asked].mean()
+  assert same == pytest.approx(0.1 + 0.1 / (SYMBOLS - 1), abs=0.02)
+  others = asked & (found.mixed.phonemes != mixed.phonemes)
+  others = np.asarray(found.mixed.phonemes)[others]
+  assert set(others) == set(range(1, SYMBOLS + 1))  # the last one: hidden
   np.testing.assert_array_equal(
     found.mixed.phonemes[~asked], mixed.phonemes[~asked]
   )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """NaturalSpeech's stage: its phases, its memory, and that it learns."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,9 @@ import pytest
 
 from configs import ns1 as ns1_config
 from ns_jax import sharding, stages
+from ns_jax.errors import UserError
 from ns_jax.models import codebooks
-from ns_jax.stages.ns1_training import Part
+from ns_jax.stages.ns1_schedule import Part, Schedule
 from ns_jax.training import state as state_lib
 from ns_jax.training import step as step_lib
 from ns_jax.training.metrics import merge_means
@@ -41,6 +44,9 @@ def batch():
     "durations": durations,
     "wav": wav.astype(np.float32),
     "num_frames": np.array([32, 24], np.int32),
+    "f0": np.where(np.arange(32)[None] < [[32], [24]], 200.0, 0.0).astype(
+      np.float32
+    ),
   }
 
 
@@ -66,7 +72,14 @@ def test_the_schedule_says_what_a_phase_consists_of():
   )
   assert stage.phases == (0, 2, 3, 4, 6)
   parts = [trainer(stage).part(phase) for phase in range(5)]
-  warm_up = Part(False, False, True, False, False, False)
+  warm_up = Part(
+    is_judged=False,
+    has_flow=False,
+    is_aligned=True,
+    has_forward=False,
+    remembers=False,
+    is_tuning=False,
+  )
   judged = warm_up._replace(is_judged=True)
   both_ways = judged._replace(has_forward=True)
   main = both_ways._replace(has_flow=True, is_aligned=False, remembers=True)
@@ -87,23 +100,55 @@ def test_what_begins_after_the_end_is_left_out():
   assert last.is_tuning and last.is_aligned and not last.remembers
 
 
+def test_steps_before_the_first_are_the_users_error():
+  with pytest.raises(UserError, match="memory=0 must be 1"):
+    Schedule(flow=0, durations=1, forward=1, memory=0, tuning=2)
+  with pytest.raises(UserError, match="flow=-1 must be 0"):
+    Schedule(flow=-1, durations=1, forward=1, memory=1, tuning=2)
+
+
+def test_the_pitch_that_is_taught_is_the_one_that_is_heard(batch, state):
+  """That of what the memory makes of a latent, once it is attached."""
+  stage = make_stage(**{"loss.said": 0.0})
+
+  @jax.jit
+  @functools.partial(jax.grad, has_aux=True)
+  def pitch_loss(gen, phase_state):
+    _, (terms, _) = stage.players[1].loss_fn(
+      {**state.params, "gen": gen},
+      *(phase_state, {}, batch, jax.random.key(9)),
+      step=jnp.array(4),
+      phase=1,
+      train=False,
+    )
+    return terms["pitch"], terms
+
+  gradient, terms = pitch_loss(state.params["gen"], {"remembers": 1.0})
+  assert "said_pitch" not in terms
+  assert np.any(gradient["memory"]["bank"])
+  assert np.any(gradient["posterior"]["in"]["kernel"])
+  assert np.any(gradient["decoder"]["pitch_out"]["kernel"])
+  assert not any(map(np.any, jax.tree.leaves(gradient["decoder"]["filters"])))
+
+
 @pytest.mark.parametrize("phase", range(3))
 def test_every_phase_steps(batch, state, phase):
-  """Logs are finite; in tuning, L_e2e alone teaches."""
+  """Logs are finite; in tuning, L_e2e alone teaches what is said."""
   stage = make_stage()
   step = jax.jit(step_lib.make_train_step(stage, phase))
   after, logs = step(state, batch)
   assert all(np.isfinite(value) for value in logs.values())
   names = {name.removeprefix("gen/") for name in logs if name[:3] == "gen"}
-  always = {"loss", "grad_norm"}
-  of_rec = {"log_mel", "magnitude", "compressed", "said"}
+  always = {"loss", "grad_norm", "duration"}
+  twice = lambda *terms: {*terms, *(f"said_{term}" for term in terms)}
+  of_rec = twice("log_mel", "magnitude", "compressed", "pitch")
   of_rec |= {"backward", "posterior_log_std"}
-  judged = {"adversarial", "feature"}
+  judged = twice("adversarial", "feature")
   assert (
     names
     == always
     | [
-      of_rec | {"duration"},
+      of_rec,
       of_rec | judged | {"forward"},
       {"end_to_end"},
     ][phase]
@@ -199,6 +244,7 @@ def test_presets_build_and_rules_match(preset):
     "num_phonemes": jax.ShapeDtypeStruct((2,), jnp.int32),
     "num_frames": jax.ShapeDtypeStruct((2,), jnp.int32),
     "wav": jax.ShapeDtypeStruct((2, 64 * 200), jnp.float32),
+    "f0": jax.ShapeDtypeStruct((2, 64), jnp.float32),
   }
   state = jax.eval_shape(
     lambda batch: state_lib.create_state(stage, jax.random.key(0), batch, {}),

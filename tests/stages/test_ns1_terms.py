@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from ns_jax.errors import UserError
 from ns_jax.models import ns1, vae
 from ns_jax.models.mixed_phonemes import Mixed
 from ns_jax.stages import ns1_terms
@@ -108,8 +109,14 @@ def loss(name, form, aligned, example):
       return path.backward(params, heard, expected, aligned=aligned).mean()
     if name == "forward":
       return path.forward(params, heard, expected, aligned=False).mean()
-    latents = heard.draw if name == "rec" else path.say(params, expected)
-    return jnp.abs(path.voice(params, latents, remembers=True)).mean()
+    is_heard = name == "rec"
+    recalled = path.recall(
+      params,
+      heard.draw if is_heard else path.say(params, expected),
+      heard.num_frames if is_heard else expected.num_frames,
+      remembers=True,
+    )
+    return jnp.abs(path.voice(params, recalled)).mean()
 
   return run
 
@@ -160,25 +167,76 @@ def test_durations_are_learned_without_labels_once_they_are_predicted(gradient):
   assert size[False] > 0.0 and size[True] == 0.0
 
 
-def test_aligned_frames_are_compared_one_by_one(example, params):
-  """Soft-DTW with dear warps is the same sum where lengths are the same."""
-  path = ways()
-  strict = ns1_terms.Ways(
-    path.model, ns1_terms.DivergenceOptions("moment", 1e-4, 1e3), HOP
+def brute_divergence(mean, variance, log_std, other):
+  """All pairs [T, M] of one utterance, mean over channels."""
+  mean, variance, log_std = (x[:, None] for x in (mean, variance, log_std))
+  other_mean, other_log_std = (np.asarray(x)[None] for x in other)
+  squares = (mean - other_mean) ** 2 + variance
+  return np.mean(
+    other_log_std - log_std - 0.5 + squares / (2 * np.exp(2 * other_log_std)),
+    axis=-1,
   )
 
+
+def brute_dtw(costs, warp):
+  """Least cost of a path through [T, M]."""
+  rows, columns = costs.shape
+  best = np.full((rows + 1, columns + 1), np.inf)
+  best[0, 0] = 0.0
+  for i in range(rows):
+    for j in range(columns):
+      before = min(best[i, j], best[i, j + 1] + warp, best[i + 1, j] + warp)
+      best[i + 1, j + 1] = costs[i, j] + before
+  return best[rows, columns]
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("form", ["sample", "moment"])
+@pytest.mark.parametrize("name", ["backward", "forward"])
+def test_divergences_are_what_brute_force_finds(
+  example, params, name, form, aligned
+):
+  """The first sequence goes through the flow, the right way, to the other's."""
+  path = ways(form, gamma=1e-5)
+
   @jax.jit
-  def both(params):
+  def found(params):
     keys = jax.random.split(jax.random.key(5))
     heard = path.hear(params, example, keys[0])
-    expected = path.expect(params, example, keys[1], aligned=True, train=False)
-    plain = path.backward(params, heard, expected, aligned=True)
-    warped = strict.backward(params, heard, expected, aligned=False)
-    return expected.num_frames, plain, warped
+    expected = path.expect(
+      params, example, keys[1], aligned=aligned, train=False
+    )
+    measure = getattr(path, name)
+    value = measure(params, heard, expected, aligned=aligned)
+    return heard, expected, value
 
-  num_frames, plain, warped = both(params)
-  np.testing.assert_array_equal(num_frames, example.num_frames)
-  np.testing.assert_allclose(plain, warped, rtol=1e-3)
+  heard, expected, value = found(params)
+  if not aligned:
+    assert (expected.num_frames != heard.num_frames).any()
+  one, other = heard, expected
+  one_of, other_of = heard.posterior, expected.prior
+  method = "to_prior"
+  if name == "forward":
+    one, other, one_of, other_of = other, one, other_of, one_of
+    method = "to_posterior"
+  for b in range(2):
+    rows, columns = int(one.num_frames[b]), int(other.num_frames[b])
+    start = one.draw[b] if form == "sample" else one_of.mean[b]
+    # Alone, and without padding that could leak in.
+    carried = path.model.apply(
+      {"params": params},
+      *(start[None, :rows], jnp.ones((1, rows), bool)),
+      method=method,
+    )
+    log_std = np.asarray(one_of.log_std[b, :rows])
+    costs = brute_divergence(
+      np.asarray(carried[0]),
+      np.exp(2 * log_std) if form == "moment" else 0.0 * log_std,
+      log_std,
+      (other_of.mean[b, :columns], other_of.log_std[b, :columns]),
+    )
+    total = np.trace(costs) if aligned else brute_dtw(costs, 0.07)
+    np.testing.assert_allclose(value[b], total / rows, rtol=2e-3, atol=1e-5)
 
 
 def test_lengths_follow_predicted_durations(example, params):
@@ -200,6 +258,22 @@ def test_slices_lie_within():
   np.testing.assert_array_equal(got[:, 0], [8, 13, 24])
 
 
-def test_unknown_forms_are_the_users_error():
-  with pytest.raises(ns1_terms.UserError, match="'exact'"):
-    ns1_terms.DivergenceOptions("exact", 0.01, 0.07)
+def test_expectations_end_where_speech_does(example, params):
+  """What a prior is after the end is any number, and its square none."""
+  expect = functools.partial(ways().expect, aligned=True, train=False)
+  prior = jax.jit(expect)(params, example, jax.random.key(8)).prior
+  for values in (prior.mean, prior.log_std):
+    assert np.all(values[1, 9:] == 0.0) and np.any(values[1, :9] != 0.0)
+
+
+@pytest.mark.parametrize(
+  ("form", "gamma", "warp", "named"),
+  [
+    ("exact", 0.01, 0.07, "'exact'"),
+    ("moment", 0.0, 0.07, "gamma=0"),
+    ("moment", 0.01, -1.0, "warp=-1"),
+  ],
+)
+def test_unknown_forms_and_values_are_the_users_error(form, gamma, warp, named):
+  with pytest.raises(UserError, match=named):
+    ns1_terms.DivergenceOptions(form, gamma, warp)
