@@ -144,11 +144,12 @@ def _tiny(config: ConfigDict) -> None:
   config.data.corpus_size = "tiny"
   config.data.crop_frames = 16
   config.model.codec = _waveform_codec(channels=4, latent_dim=8)
+  config.model.codec.update(strides=(10, 20), dilations=(1,))
   config.model.quantizer.update(num_stages=4, codebook_size=32)
   config.model.discriminators.update(
-    wave_channels=(4, 4), wave_groups=(1,), stft_channels=2
+    wave_channels=(4, 4), wave_groups=(1,), num_wave_scales=1, stft_channels=0
   )
-  config.model.spectral.scales = (256, 1024)
+  config.model.spectral.update(scales=(256,), compressed_windows=(256,))
   config.model.adversarial.update(start_step=2, ramp_steps=4, num_clips=None)
   config.optim.update(warmup_steps=2, decay_steps=8)
   config.train.update(

@@ -167,7 +167,7 @@ def _tiny(config: ConfigDict) -> None:
   for name in ("phoneme_encoder", "prompt_encoder"):
     config.model[name].update(num_layers=2, filter_size=32, kernel_size=3)
   config.model.pitch_embedding.num_bins = 32
-  config.model.denoiser.update(dim=16, num_layers=4, num_queries=4)
+  config.model.denoiser.update(dim=16, num_layers=3, num_queries=4)
   config.optim.update(warmup_steps=2, decay_steps=8)
   config.train.update(
     num_steps=8, batch_size=4, log_every=2, eval_every=4, save_every=4

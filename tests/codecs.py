@@ -30,7 +30,7 @@ def small_config(architecture="spectral"):
       latent_dim=6, dim=8, encoder_layers=1, decoder_layers=1
     )
   else:
-    config.model.codec.update(channels=2, strides=(10, 20), dilations=(1,))
+    config.model.codec.channels = 2
   config.model.quantizer.update(num_stages=4, codebook_size=20)
   return config
 

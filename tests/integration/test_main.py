@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command itself on the tiny preset: train, kill, go on, speak, fail."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -51,8 +52,53 @@ def run(*flags, config="configs/ns2.py:tiny"):
   )
 
 
+# Imports once for all commands, and is a fork of itself for each of them.
+FORKS = """
+import json, os, signal, sys
+from ns_jax import main
+from ns_jax.apps import jobs  # what the command imports late
+for line in sys.stdin:
+  sys.argv, log = json.loads(line)
+  child = os.fork()
+  if not child:
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 2)
+    signal.alarm(600)
+    main.main()
+  print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def attempt(tmp_path_factory):
+  """Like `run`, for commands that should end before they train."""
+  logs, numbers = tmp_path_factory.mktemp("attempts"), itertools.count()
+
+  def attempt(*flags, config="configs/ns2.py:tiny"):
+    argv = command(*flags, config=config)[2:]
+    log = logs / f"{next(numbers)}.log"
+    process.stdin.write(json.dumps([argv, str(log)]) + "\n")
+    process.stdin.flush()
+    status = int(process.stdout.readline())
+    return subprocess.CompletedProcess(argv, status, stderr=log.read_text())
+
+  with subprocess.Popen(
+    [sys.executable, "-c", FORKS],
+    cwd=ROOT,
+    env=environment(),
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    text=True,
+  ) as process:
+    yield attempt
+    process.stdin.close()
+
+
 def data_flags(data_dir):
   return f"--config.data.dir={data_dir}"
+
+
+# Starts sooner; the first run reads with TensorFlow.
+NO_TENSORFLOW = "--config.data.reader=array_record"
 
 
 @pytest.fixture(scope="session")
@@ -116,25 +162,20 @@ def test_leaves_everything_it_promises(trained):
     assert rate_hz == 16_000 and np.isfinite(wav).all() and len(wav) > 0
 
 
-def test_finished_run_says_so_and_changes_nothing(trained):
+def test_finished_run_says_so_and_changes_nothing(trained, attempt):
   workdir, data = trained
   before = (workdir / "report.json").read_bytes()
-  result = run(data_flags(data), f"--workdir={workdir}")
+  result = attempt(data_flags(data), f"--workdir={workdir}")
   assert result.returncode == 0
   assert "finished" in result.stderr and "report.md" in result.stderr
   assert (workdir / "report.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("reader", ["array_record"])
-def test_kill_and_run_again_gives_the_same_metrics(trained, tmp_path, reader):
+def test_kill_and_run_again_gives_the_same_metrics(trained, tmp_path):
   """Killed in both stages; also read without TensorFlow: the same numbers."""
   _, data = trained
   workdir = tmp_path / "killed"
-  flags = (
-    data_flags(data),
-    f"--workdir={workdir}",
-    f"--config.data.reader={reader}",
-  )
+  flags = (data_flags(data), f"--workdir={workdir}", NO_TENSORFLOW)
   for stage_dir in (workdir / "codec", workdir):
     process = subprocess.Popen(
       command(*flags),
@@ -168,7 +209,7 @@ def test_two_processes_learn_what_one_does(trained, tmp_path):
         data_flags(data),
         f"--workdir={both}",
         f"--config.frozen.codec={workdir / 'codec'}",
-        "--config.data.reader=array_record",
+        NO_TENSORFLOW,
         f"--coordinator={address}",
         "--num_processes=2",
         f"--process_id={process_id}",
@@ -196,7 +237,7 @@ def test_two_processes_learn_what_one_does(trained, tmp_path):
 
 def test_the_codec_that_comes_along_needs_no_training(trained, tmp_path):
   workdir = tmp_path / "run"
-  flags = (data_flags(trained[1]), f"--workdir={workdir}")
+  flags = (data_flags(trained[1]), f"--workdir={workdir}", NO_TENSORFLOW)
   shipped = "--config.frozen.codec=shipped"
   result = run(*flags, shipped, "--config.eval.evaluators=('losses',)")
   assert result.returncode == 0, result.stderr[-3000:]
@@ -223,11 +264,12 @@ def test_speaks(trained, prompt, tmp_path):
   assert rate_hz == 16_000 and np.isfinite(wav).all()
 
 
-def test_goes_on_from_a_trained_model(trained, tmp_path):
+def test_goes_on_from_a_trained_model(trained, attempt, tmp_path):
   """Before its first step it measures what the other measured at its end."""
   workdir, data = trained
   flags = (
     data_flags(data),
+    NO_TENSORFLOW,
     f"--config.frozen.codec={workdir / 'codec'}",
     f"--config.init_from={workdir}",
     "--config.eval.evaluators=('losses',)",
@@ -244,10 +286,11 @@ def test_goes_on_from_a_trained_model(trained, tmp_path):
   assert start == pytest.approx(end, rel=1e-5) and start != measured[0]
   new = f"--workdir={tmp_path / 'new'}"
   assert_one_clear_line(
-    run(*flags, new, "--config.model.dim=32"), "its model is not this one"
+    attempt(*flags, new, "--config.model.dim=32"), "its model is not this one"
   )
   assert_one_clear_line(
-    run(*flags, new, f"--config.init_from={tmp_path / 'none'}"), "holds no run"
+    attempt(*flags, new, f"--config.init_from={tmp_path / 'none'}"),
+    "holds no run",
   )
   assert not (tmp_path / "new").exists()
 
@@ -260,6 +303,7 @@ def test_evaluates_again_as_asked(trained, tmp_path):
     f"--workdir={workdir}",
     "--mode=evaluate",
     "--config.eval.num_clips=1",
+    NO_TENSORFLOW,
   )
   assert result.returncode == 0, result.stderr[-3000:]
   before, after = report_of(trained[0]), report_of(workdir)
@@ -293,10 +337,10 @@ def write_prompt(path, wav):
   ],
 )
 def test_bad_requests_are_one_line(
-  trained, tmp_path, text, make_prompt, message
+  trained, attempt, tmp_path, text, make_prompt, message
 ):
   out = tmp_path / "out.wav"
-  result = run(
+  result = attempt(
     "--mode=synthesize",
     f"--workdir={trained[0]}",
     f"--text={text}",
@@ -323,26 +367,26 @@ def assert_one_clear_line(result, message):
   assert len(lines) == 1 and message in lines[0], result.stderr[-3000:]
 
 
-def test_bad_configs_and_workdirs_are_one_line(trained, tmp_path):
+def test_bad_configs_and_workdirs_are_one_line(trained, attempt, tmp_path):
   workdir, data = trained
-  other = run(data_flags(data), f"--workdir={workdir}", "--config.seed=7")
+  other = attempt(data_flags(data), f"--workdir={workdir}", "--config.seed=7")
   assert_one_clear_line(other, "another config")
   blocked = tmp_path / "file"
   blocked.write_text("in the way")
   assert_one_clear_line(
-    run(f"--workdir={blocked}"), "cannot be used as workdir"
+    attempt(f"--workdir={blocked}"), "cannot be used as workdir"
   )
   assert blocked.read_text() == "in the way"
-  untrained = run("--mode=evaluate", f"--workdir={tmp_path / 'none'}")
+  untrained = attempt("--mode=evaluate", f"--workdir={tmp_path / 'none'}")
   assert_one_clear_line(untrained, "holds no run")
-  preset = run(f"--workdir={tmp_path / 'x'}", config="configs/ns2.py:huge")
+  preset = attempt(f"--workdir={tmp_path / 'x'}", config="configs/ns2.py:huge")
   assert_one_clear_line(preset, "no preset")
-  typo = run(f"--workdir={tmp_path / 'x'}", "--config.train.num_step=3")
+  typo = attempt(f"--workdir={tmp_path / 'x'}", "--config.train.num_step=3")
   assert typo.returncode != 0 and "num_steps" in typo.stderr
   assert "Traceback" not in typo.stderr
-  file = run(f"--workdir={tmp_path / 'x'}", config="configs/none.py")
+  file = attempt(f"--workdir={tmp_path / 'x'}", config="configs/none.py")
   assert_one_clear_line(file, "configs/none.py")
-  silent = run(f"--workdir={tmp_path / 'x'}", "--text=Hi.")
+  silent = attempt(f"--workdir={tmp_path / 'x'}", "--text=Hi.")
   assert_one_clear_line(silent, "add --mode=synthesize")
   assert not (tmp_path / "x").exists()
 
@@ -355,7 +399,7 @@ def test_corrupt_newest_checkpoint_is_named_and_passed_over(trained, tmp_path):
   for path in newest.glob("state/d/*"):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
   (workdir / "report.json").unlink()
-  result = run(data_flags(trained[1]), f"--workdir={workdir}")
+  result = run(data_flags(trained[1]), f"--workdir={workdir}", NO_TENSORFLOW)
   assert result.returncode == 0, result.stderr[-3000:]
   assert f"checkpoint {steps[-1]}" in result.stderr
   assert final_results(workdir) == final_results(trained[0])

@@ -53,12 +53,13 @@ def metrics(workdir):
 def runs(tmp_path_factory):
   """Folder with a language model, and a run that began with its encoder."""
   root = tmp_path_factory.mktemp("ns1")
-  data = f"--config.data.dir={root / 'data'}"
-  run("phoneme_lm", data, f"--workdir={root / 'lm'}")
-  flags = (
-    *(data, "--config.data.reader=array_record"),
-    f"--config.phoneme_lm={root / 'lm'}",
+  # Starts sooner than with TensorFlow.
+  data = (
+    f"--config.data.dir={root / 'data'}",
+    "--config.data.reader=array_record",
   )
+  run("phoneme_lm", *data, f"--workdir={root / 'lm'}")
+  flags = *data, f"--config.phoneme_lm={root / 'lm'}"
   run("ns1", *flags, f"--workdir={root / 'whole'}")
   # In the middle of the main phase; the language model is needed no more.
   parts = f"--workdir={root / 'parts'}"

@@ -77,6 +77,7 @@ def test_phonemes_alone_are_enough(flags, tmp_path):
   run(
     *flags,
     f"--workdir={tmp_path / 'run'}",
+    "--config.data.reader=array_record",
     "--config.model.encoder.num_sup_phonemes=0",
   )
   report = json.loads((tmp_path / "run" / "report.json").read_text())

@@ -18,9 +18,7 @@ from ns_jax.training import step as step_lib
 
 def _config():
   config = codec_config.get_config("tiny")
-  config.model.codec.update(strides=(10, 20), dilations=(1,))
-  config.model.discriminators.num_wave_scales = 1
-  config.model.spectral.scales = (256,)
+  config.model.discriminators.stft_channels = 2
   config.loss.update(spectral_linear=0.1, spectral_log=0.01, wave=1.0)
   return config
 
