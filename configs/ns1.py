@@ -44,7 +44,7 @@ def get_config(preset: str = "") -> ConfigDict:
     ),
     flow=dict(num_couplings=4, num_layers=2, kernel_size=3),
     posterior=dict(num_layers=4, kernel_size=3),
-    memory=dict(size=256, num_heads=2),
+    memory=dict(size=256, num_heads=8),
     decoder=dict(
       architecture="source_filter",
       dim=160,
@@ -78,7 +78,7 @@ def get_config(preset: str = "") -> ConfigDict:
   )
   config.divergence = dict(form="moment", gamma=0.01, warp=1.0)
   config.schedule = dict(
-    flow=0, durations=1500, forward=1500, memory=500, tuning=1680
+    flow=0, durations=1500, forward=1500, memory=1500, tuning=1680
   )
   config.slice_frames = 40
   # Of the terms on waves, one of weight 0 is not computed.
@@ -133,7 +133,7 @@ def get_config(preset: str = "") -> ConfigDict:
     recogniser="moonshine",
     speaker_model="resemblyzer",
   )
-  config.sample = dict(temperature=0.3, max_phonemes=160)
+  config.sample = dict(temperature=0.0, max_phonemes=160)
   PRESETS[preset](config)
   return config
 
@@ -176,11 +176,11 @@ def _small(config: ConfigDict) -> None:
   config.model.discriminators.update(period_channels=(8, 32, 64, 64))
   config.model.adversarial.update(start_step=3_800, ramp_steps=200)
   config.schedule.update(
-    flow=0, durations=4_800, forward=4_800, memory=4_800, tuning=5_850
+    flow=0, durations=4_600, forward=4_600, memory=4_600, tuning=5_500
   )
   config.optim.update(peak_lr=1e-3, warmup_steps=100, decay_steps=6_000)
   config.train.update(
-    num_steps=6_000,
+    num_steps=5_600,
     batch_size=8,
     log_every=50,
     eval_every=1_000,
@@ -201,7 +201,7 @@ def _paper(config: ConfigDict) -> None:
   config.model.durator.predictor.update(num_layers=3, dropout_rate=0.5)
   config.model.flow.update(num_layers=4, kernel_size=5)
   config.model.posterior.update(num_layers=16, kernel_size=5)
-  config.model.memory.size = 1000
+  config.model.memory.update(size=1000, num_heads=2)
   config.model.decoder = dict(
     architecture="hifigan",
     strides=(5, 5, 4, 2),

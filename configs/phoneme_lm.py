@@ -97,9 +97,9 @@ def _tiny(config: ConfigDict) -> None:
 
 def _small(config: ConfigDict) -> None:
   config.data.update(reader="array_record", max_phonemes=64)
-  config.model.dim = 192
+  config.model.dim = 128
   config.model.encoder.update(
-    num_sup_phonemes=8_000, num_layers=4, filter_size=768
+    num_sup_phonemes=8_000, num_layers=4, filter_size=512
   )
   config.optim.update(peak_lr=1.5e-3, warmup_steps=100)
   config.train.update(eval_every=250, save_every=125)

@@ -22,6 +22,7 @@ CARD = "# A reader that knows no letters\n"
 def weights(remembers=1.0):
   """Random weights, exact in half precision."""
   config = ns1_config.get_config("tiny")
+  config.sample.temperature = 0.3
   model = ns1.make_model(config, symbols.VOCABULARY_SIZE)
   ids = jnp.ones((1, 4), jnp.int32)
   params = jax.jit(model.init)(

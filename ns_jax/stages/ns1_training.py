@@ -71,21 +71,36 @@ class NaturalSpeechTraining:
   def begin(
     self, params, model_state, frozen, batch, key, *, phase
   ) -> tuple[dict[str, Any], Mapping[str, Any]]:
-    """Fills the memory, when it is attached, with what is heard in a batch."""
+    """Fills the memory, when it is attached, with what is heard in a batch.
+
+    Its last map begins as the one that makes the most like the latents out of
+    what the memory makes of them: what was learned before goes on.
+    """
     del frozen
     if self.phases[phase] != self.schedule.memory:
       return {}, model_state
-    example = self._example(batch)
+    gen, example = params["gen"], self._example(batch)
     hear_key, kmeans_key = jax.random.split(key)
-    heard = self.ways.hear(params["gen"], example, hear_key)
+    heard = self.ways.hear(gen, example, hear_key)
+    frames = masks.length_mask(heard.num_frames, heard.draw.shape[1])
     found = codebooks.kmeans(
       heard.draw,
-      masks.length_mask(heard.num_frames, heard.draw.shape[1]),
+      frames,
       kmeans_key,
       num_stages=1,
       codebook_size=self.memory_size,
     )
-    memory = {"bank": found.embeddings[0]}
+    memory = {
+      "bank": found.embeddings[0],
+      "out": {"kernel": jnp.eye(heard.draw.shape[-1])},
+    }
+    mixtures = self.ways.recall(
+      {**gen, "memory": {**gen["memory"], **memory}},
+      *(heard.draw, heard.num_frames),
+      remembers=True,
+    )
+    latents = heard.draw * frames[..., None]
+    memory["out"]["kernel"] = vae.linear_map(mixtures, latents)
     state = {**model_state, "remembers": jnp.ones(())}
     return {"gen": {"memory": memory}}, state
 

@@ -99,3 +99,12 @@ def test_padding_is_not_heard():
   got, want = (apply(variables, x, mask) for x in (noisy, spectra))
   np.testing.assert_allclose(got.mean[:, :5], want.mean[:, :5], atol=1e-5)
   assert not np.asarray(got.mean[:, 5:]).any()
+
+
+def test_the_map_that_goes_on_where_learning_was():
+  """Least squares, but for a ridge of a hundredth."""
+  rng = np.random.default_rng(5)
+  inputs = rng.normal(size=(2, 400, 6)).astype(np.float32)
+  true = rng.normal(size=(6, 6)).astype(np.float32)
+  found = vae.linear_map(jnp.asarray(inputs), jnp.asarray(inputs @ true))
+  np.testing.assert_allclose(found, true / 1.01, atol=0.01)

@@ -190,6 +190,12 @@ def test_the_memory_begins_with_what_is_heard(batch, state):
     np.testing.assert_allclose(
       params["gen"]["memory"]["bank"], expected.embeddings[0], atol=1e-4
     )
+  # What was heard before is still heard, as far as eight rows can tell it.
+  ways, size = training.ways, heard.num_frames
+  recalled = ways.recall(after.params["gen"], heard.draw, size, remembers=True)
+  apart = np.asarray((recalled - heard.draw) * frames[..., None])
+  kept = np.asarray(heard.draw * frames[..., None])
+  assert np.square(apart).sum() < 0.9 * np.square(kept).sum()
   again = jax.jit(step_lib.make_begin_step(stage, 2))(after, batch)
   np.testing.assert_array_equal(
     again.params["gen"]["memory"]["bank"], after.params["gen"]["memory"]["bank"]

@@ -8,6 +8,7 @@ import optax
 import pytest
 import scipy.stats
 
+from configs import ns1 as ns1_config
 from configs import phoneme_lm as phoneme_lm_config
 from ns_jax import stages
 from ns_jax.apps import checks
@@ -184,6 +185,11 @@ def test_presets_can_be_built(preset):
   if preset != "tiny":
     checks.check(config)
   stages.build(config)
+  # What it is for: NaturalSpeech of the same preset begins with its encoder.
+  ours, theirs = config.model, ns1_config.get_config(preset).model
+  assert ours.dim == theirs.dim
+  for name in ("num_layers", "num_heads", "filter_size"):
+    assert ours.encoder[name] == theirs.encoder[name] or preset == "tiny"
 
 
 def test_mistakes_get_one_clear_line():
