@@ -39,7 +39,7 @@ def get_config(preset: str = "") -> ConfigDict:
       embedding_std=1.0,
     ),
     durator=dict(
-      predictor=dict(num_layers=2, kernel_size=3, dropout_rate=0.1),
+      predictor=dict(num_layers=2, kernel_size=5, dropout_rate=0.1),
       upsampler=dict(num_weights=4, num_coefficients=2, kernel_size=3),
     ),
     flow=dict(num_couplings=4, num_layers=2, kernel_size=3),
@@ -71,14 +71,14 @@ def get_config(preset: str = "") -> ConfigDict:
     ),
     adversarial=dict(
       kind="least_squares",
-      start_step=1500,
+      start_step=1700,
       ramp_steps=50,
       num_clips=FieldReference(4),
     ),
   )
   config.divergence = dict(form="moment", gamma=0.01, warp=1.0)
   config.schedule = dict(
-    flow=0, durations=1500, forward=1500, memory=1500, tuning=1680
+    flow=0, durations=1700, forward=1700, memory=1700, tuning=1880
   )
   config.slice_frames = 40
   # Of the terms on waves, one of weight 0 is not computed.
@@ -96,13 +96,13 @@ def get_config(preset: str = "") -> ConfigDict:
     said=1.0,
     backward=0.02,
     forward=0.02,
-    duration=0.5,
+    duration=2.0,
     # The same once durations are predicted, where the paper has no labels:
     # soft-DTW alone lets speech become ever shorter.
-    anchor=0.5,
+    anchor=2.0,
     # Of decoders that are told a pitch: of what is heard, and of what is said.
     pitch=3.0,
-    end_to_end=0.1,
+    end_to_end=0.02,
   )
   config.optim = dict(
     name="adamw",
@@ -110,14 +110,14 @@ def get_config(preset: str = "") -> ConfigDict:
     schedule="cosine",
     warmup_steps=30,
     decay_rate=1.0,
-    decay_steps=1700,
+    decay_steps=1900,
     b1=0.8,
     b2=0.99,
     weight_decay=0.01,
     clip_norm=FieldReference(10.0),
   )
   config.train = dict(
-    num_steps=1700,
+    num_steps=1900,
     batch_size=8,
     log_every=25,
     eval_every=500,
@@ -198,7 +198,9 @@ def _paper(config: ConfigDict) -> None:
   config.model.encoder.update(
     num_layers=6, filter_size=768, kernel_size=3, embedding_std=0.07
   )
-  config.model.durator.predictor.update(num_layers=3, dropout_rate=0.5)
+  config.model.durator.predictor.update(
+    num_layers=3, kernel_size=3, dropout_rate=0.5
+  )
   config.model.flow.update(num_layers=4, kernel_size=5)
   config.model.posterior.update(num_layers=16, kernel_size=5)
   config.model.memory.update(size=1000, num_heads=2)
