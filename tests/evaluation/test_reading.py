@@ -85,7 +85,7 @@ def test_judges_hear_each_system(context, monkeypatch):
   loud = 0.1
   judges = Judges(
     lambda wav: "come in" if wav.std() > loud else "come",
-    lambda wav: np.array([1.0, 0.0 if wav.std() > loud else 1.0]),
+    lambda wav: np.array([1.0, 0.0] if wav.std() > loud else [0.6, 0.8]),
     np.max,
   )
   monkeypatch.setattr(reading_judged.judges, "check", lambda *_: None)
@@ -97,7 +97,7 @@ def test_judges_hear_each_system(context, monkeypatch):
   assert wer == {"recording": 0.0, "revoiced": 50.0, "said": 0.0}
   alike = section.comparison["similarity_to_recording"]
   assert alike["said"] == pytest.approx(1.0)
-  assert alike["revoiced"] == pytest.approx(0.5**0.5)
+  assert alike["revoiced"] == pytest.approx(0.6)
   assert section.summary["clips"] == 1 and section.summary["rtf"] > 0.0
 
 
