@@ -10,7 +10,8 @@ preset   hardware      time     result
 :small   2 CPU cores   32 min   one pass over 32,000 of 70,000 sentences of
                                 documentation, beside other work: of unseen
                                 masked phonemes 23 % are told (the commonest
-                                one: 7 %), of sup-phonemes 27 % (8 %)
+                                one: 7 %), of sup-phonemes 27 % (8 %); with
+                                vectors of 192 instead of 128 numbers
 :paper   8 x A100      days     sizes of NaturalSpeech, on a text of 200 million
                                 sentences; not trained yet
 """
