@@ -19,7 +19,6 @@ import torch
 from torch.nn.utils import parametrize
 
 from configs import ns1 as ns1_config
-from ns_jax.text import symbols
 
 _FRAMES_PER_PHONEME = 4
 _MAX_NORM = 1000.0  # coqui's grad_clip
@@ -126,7 +125,6 @@ class _Trainer:
 
     vits = VitsConfig()
     vits.audio.sample_rate = config.audio.sample_rate_hz
-    vits.model_args.num_chars = symbols.VOCABULARY_SIZE
     if at_our_hop:
       args = vits.model_args
       strides, kernels = _our_hop()
@@ -143,10 +141,11 @@ class _Trainer:
   def training(self, clips: Any) -> Callable[[], Any]:
     """One step of both players, as its trainer takes it."""
     size, phonemes = clips.phonemes.shape
+    known = self._model.text_encoder.emb.num_embeddings  # by its own tokenizer
     clips = dict(
       waveform=torch.from_numpy(clips.wav)[:, None],
       waveform_rel_lens=torch.ones(size),
-      tokens=torch.from_numpy(clips.phonemes).long(),
+      tokens=torch.from_numpy(clips.phonemes % known).long(),
       token_lens=torch.full((size,), phonemes),
       d_vectors=None,
       speaker_ids=None,
