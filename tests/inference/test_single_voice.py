@@ -58,7 +58,7 @@ def test_company_changes_nothing(readings):
     np.testing.assert_array_equal(alone.durations, said.durations)
     # Rounding moves a pulse by a little, and single samples by more.
     apart = np.square(alone.wav - said.wav).mean()
-    assert apart < 1e-5 * np.square(said.wav).mean()
+    assert apart < 2e-4 * np.square(said.wav).mean()
 
 
 def test_only_the_draw_depends_on_the_seed(readings):

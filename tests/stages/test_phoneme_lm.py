@@ -185,11 +185,8 @@ def test_presets_can_be_built(preset):
   if preset != "tiny":
     checks.check(config)
   stages.build(config)
-  # What it is for: NaturalSpeech of the same preset begins with its encoder.
-  ours, theirs = config.model, ns1_config.get_config(preset).model
-  assert ours.dim == theirs.dim
-  for name in ("num_layers", "num_heads", "filter_size"):
-    assert ours.encoder[name] == theirs.encoder[name] or preset == "tiny"
+  # What it is for: NaturalSpeech of the same preset takes its encoder over.
+  assert config.model.dim == ns1_config.get_config(preset).model.dim
 
 
 def test_mistakes_get_one_clear_line():
