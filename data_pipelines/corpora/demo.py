@@ -33,7 +33,7 @@ _MANY = {
   "test": demo_voices.TEST,
 }
 _ONE = dict.fromkeys(_MANY, demo_voices.ONE)
-_ALL_TEXTS = dict(train=748, valid=30, test=30)
+_ALL_TEXTS = {"train": 748, **HELD_OUT_SENTENCES}
 _SOME_TEXTS = {**_ALL_TEXTS, "train": 300}
 _ITEM_SENTENCES = 30
 _LEAD_FRAMES, _TAIL_FRAMES = 2, 4  # silence around the speech

@@ -102,6 +102,11 @@ class NaturalSpeech(nn.Module):
     """A wave [B, T · hop] float32 of [B, T, D]."""
     return self.decoder(recalled)
 
+  def voice(self, z: Array, mask: Array, *, remembers: Array | bool) -> Array:
+    """A wave of latents, as `recall` takes them; 0 after the end."""
+    wav = self.decode(self.recall(z, mask, remembers=remembers))
+    return wav * jnp.repeat(mask, wav.shape[1] // mask.shape[1], axis=1)
+
 
 def make_model(config: ConfigDict, num_symbols: int) -> NaturalSpeech:
   """Builds the model of `configs/ns1.py`.

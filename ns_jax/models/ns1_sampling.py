@@ -85,12 +85,10 @@ def speak(
   drawn = prior.mean + options.temperature * jnp.exp(prior.log_std) * noise
   frames = masks.length_mask(durator.frame_counts(durations), num_frames)
   latents = _call(model, params, drawn, frames, method="to_posterior")
-  recalled = _call(
-    model, params, latents, frames, remembers=remembers, method="recall"
+  wav = _call(
+    model, params, latents, frames, remembers=remembers, method="voice"
   )
-  wav = _call(model, params, recalled, method="decode")
-  hop_samples = wav.shape[1] // num_frames
-  return wav * jnp.repeat(frames, hop_samples, axis=1), upsampled.weights
+  return wav, upsampled.weights
 
 
 def revoice(
@@ -100,10 +98,9 @@ def revoice(
   heard = vae.spectra(wav, hop)
   frames = jnp.ones(heard.shape[:2], bool)
   latents = _call(model, params, heard, frames, method="hear").mean
-  recalled = _call(
-    model, params, latents, frames, remembers=remembers, method="recall"
+  return _call(
+    model, params, latents, frames, remembers=remembers, method="voice"
   )
-  return _call(model, params, recalled, method="decode")
 
 
 def _call(

@@ -56,6 +56,7 @@ def test_company_changes_nothing(readings):
   for reading, said in zip(readings, together, strict=True):
     (alone,) = speaker.say([reading])
     np.testing.assert_array_equal(alone.durations, said.durations)
+    np.testing.assert_allclose(alone.weights, said.weights, atol=1e-5)
     # Rounding moves a pulse by a little, and single samples by more.
     apart = np.square(alone.wav - said.wav).mean()
     assert apart < 2e-4 * np.square(said.wav).mean()
