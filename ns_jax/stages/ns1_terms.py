@@ -184,9 +184,23 @@ class Ways:
       params, latents, mask, remembers=remembers, method="recall"
     )
 
-  def voice(self, params: Params, recalled: Array) -> Array:
+  def decode(self, params: Params, recalled: Array) -> Array:
     """Waves [B, T · hop] of [B, T, D]."""
     return self._call(params, recalled, method="decode")
+
+  def voice(
+    self,
+    params: Params,
+    latents: Array,
+    num_frames: Array,
+    *,
+    remembers: Array | bool,
+  ) -> Array:
+    """Waves [B, T · hop] of whole latents [B, T, D]; 0 after their end."""
+    mask = masks.length_mask(num_frames, latents.shape[1])
+    return self._call(
+      params, latents, mask, remembers=remembers, method="voice"
+    )
 
   def log_f0(self, params: Params, recalled: Array) -> Array:
     """Logarithm of the pitch in Hz, [B, T], of [B, T, D]."""

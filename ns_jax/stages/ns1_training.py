@@ -202,7 +202,9 @@ class NaturalSpeechTraining:
     expected = self._expect(gen, example, key, aligned=True, train=False)
     divergence = self.ways.backward(gen, heard, expected, aligned=True)
     frames = masks.length_mask(example.num_frames, heard.draw.shape[1])
-    voice = functools.partial(self._voice_all, gen, model_state)
+    voice = functools.partial(
+      self.ways.voice, gen, remembers=model_state["remembers"]
+    )
     revoiced = voice(heard.posterior.mean, example.num_frames)
     most_likely = expected._replace(draw=expected.prior.mean)
     said = voice(self.ways.say(gen, most_likely), example.num_frames)
@@ -227,7 +229,9 @@ class NaturalSpeechTraining:
     gen, example = params["gen"], self._example(batch)
     heard = self._hear(gen, example, key)
     expected = self._expect(gen, example, key, aligned=False, train=False)
-    voice = functools.partial(self._voice_all, gen, model_state)
+    voice = functools.partial(
+      self.ways.voice, gen, remembers=model_state["remembers"]
+    )
     waves = {
       "original": example.wav,
       "revoiced": voice(heard.posterior.mean, heard.num_frames),
@@ -308,22 +312,7 @@ class NaturalSpeechTraining:
 
   def _voice_slices(self, gen: Params, recalled: Array, starts: Array) -> Array:
     cut = ns1_terms.slices(recalled, starts, self.slice_frames)
-    return self.ways.voice(gen, cut)
-
-  def _voice_all(
-    self,
-    gen: Params,
-    model_state: Mapping[str, Any],
-    latents: Array,
-    num_frames: Array,
-  ) -> Array:
-    """Waves [B, T · hop] of whole utterances; 0 after their end."""
-    recalled = self.ways.recall(
-      gen, latents, num_frames, remembers=model_state["remembers"]
-    )
-    frames = masks.length_mask(num_frames, latents.shape[1])
-    hop = self.spec.hop_samples
-    return self.ways.voice(gen, recalled) * jnp.repeat(frames, hop, axis=1)
+    return self.ways.decode(gen, cut)
 
   def _pitch_loss(
     self, gen: Params, example: Example, recalled: Array

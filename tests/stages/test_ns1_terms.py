@@ -116,7 +116,7 @@ def loss(name, form, aligned, example):
       heard.num_frames if is_heard else expected.num_frames,
       remembers=True,
     )
-    return jnp.abs(path.voice(params, recalled)).mean()
+    return jnp.abs(path.decode(params, recalled)).mean()
 
   return run
 
