@@ -30,7 +30,7 @@ def get_config(preset: str = "") -> ConfigDict:
     corpus="demo",  # or a folder that `ns-jax prepare` made, of one speaker
     corpus_size="one_voice",
     dir="runs/data",
-    reader="tf_data",
+    reader="array_record",  # starts sooner than TensorFlow
     example="passage",
     max_frames=240,  # all of most sentences: their timing is of the whole
     max_phonemes=40,
@@ -80,14 +80,14 @@ def get_config(preset: str = "") -> ConfigDict:
     ),
     adversarial=dict(
       kind="least_squares",
-      start_step=1700,
+      start_step=1400,
       ramp_steps=50,
       num_clips=FieldReference(4),
     ),
   )
   config.divergence = dict(form="moment", gamma=0.01, warp=1.0)
   config.schedule = dict(
-    flow=0, durations=1700, forward=1700, memory=1700, tuning=1880
+    flow=0, durations=1400, forward=1400, memory=1400, tuning=1480
   )
   config.slice_frames = 40
   # Of the terms on waves, one of weight 0 is not computed.
@@ -119,14 +119,14 @@ def get_config(preset: str = "") -> ConfigDict:
     schedule="cosine",
     warmup_steps=30,
     decay_rate=1.0,
-    decay_steps=1900,
+    decay_steps=1500,
     b1=0.8,
     b2=0.99,
     weight_decay=0.01,
     clip_norm=FieldReference(10.0),
   )
   config.train = dict(
-    num_steps=1900,
+    num_steps=1500,
     batch_size=8,
     log_every=25,
     eval_every=500,
@@ -174,9 +174,7 @@ def _tiny(config: ConfigDict) -> None:
 
 def _small(config: ConfigDict) -> None:
   config.ema_decay = 0.999
-  config.data.update(
-    corpus="records", max_frames=200, max_phonemes=64, reader="array_record"
-  )
+  config.data.update(corpus="records", max_frames=200, max_phonemes=64)
   config.model.update(dim=128)
   config.model.encoder.update(num_layers=4, filter_size=512, kernel_size=3)
   config.model.posterior.num_layers = 6

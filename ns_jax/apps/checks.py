@@ -56,6 +56,8 @@ def check(
       f"use --{name}.data.reader=array_record"
     )
   _check_batches(config, name, splits)
+  if "train" in splits:
+    corpora.check_voices(config, name)
   stages.build(config)
   evaluation.check(config)
   if "codec" not in config:

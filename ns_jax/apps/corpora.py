@@ -17,6 +17,7 @@ from ns_jax.inference.codec import SpeechCodec
 from ns_jax.text import sup_phonemes as tokens
 
 DEMO = "demo"  # config.data.corpus that is built in
+_ASKED = 100  # records that tell whether a corpus has several speakers
 
 
 def split_sizes(config: Any, name: str) -> dict[str, int]:
@@ -57,6 +58,26 @@ def split_sizes(config: Any, name: str) -> dict[str, int]:
       f"this run works on {wanted}; make {name}.audio the same"
     )
   return facts["splits"]
+
+
+def check_voices(config: Any, name: str) -> None:
+  """Checks that one speaker spoke all of the given records, if that matters.
+
+  Raises:
+    UserError: there are several.
+  """
+  if _built(config) or not stages.build(config).has_one_voice:
+    return
+  folder = pathlib.Path(config.data.corpus).expanduser()
+  train = records.Records(folder, "train", ("speaker",))
+  asked = range(0, len(train), max(1, len(train) // _ASKED))
+  speakers = sorted({train[index]["speaker"] for index in asked})
+  if len(speakers) > 1:
+    raise UserError(
+      f"{name}.data.corpus={config.data.corpus!r} has several speakers "
+      f"({', '.join(speakers[:3])}{', …' * (len(speakers) > 3)}); "
+      f"{config.stage} learns one: prepare the recordings of one alone"
+    )
 
 
 def prepare(config: Any) -> pathlib.Path:

@@ -17,7 +17,8 @@ from ns_jax.nn import conv, gated
 from ns_jax.nn.gaussian import Gaussian
 
 FFT_SIZE = 1024  # of the spectra that the posterior hears
-_RIDGE = 0.01
+_RIDGE = 1e-4  # of the variance of the inputs
+_FIRST_QUERY = 0.25
 
 
 def spectra(wav: Array, hop_samples: int) -> Array:
@@ -59,8 +60,9 @@ class PosteriorEncoder(nn.Module):
 class Memory(nn.Module):
   """Attention(z, M, M): each latent becomes a mixture of memory rows.
 
-  Its maps start as identities, so that it gives back, at first, something near
-  to a latent that is near to a row.
+  Its maps start as identities, but that of the queries, which is less: at first
+  all rows are heeded a little, and what comes out is almost a linear map of the
+  latent, which `linear_map` can undo.
   """
 
   size: int
@@ -80,10 +82,11 @@ class Memory(nn.Module):
     width = z.shape[-1]
     bank = self.param("bank", nn.initializers.normal(1.0), (self.size, width))
 
-    def project(x: Array, name: str) -> Array:
-      return _linear(width, name)(x).reshape(*x.shape[:-1], self.num_heads, -1)
+    def project(x: Array, name: str, scale: float = 1.0) -> Array:
+      projected = _linear(width, name, scale)(x)
+      return projected.reshape(*x.shape[:-1], self.num_heads, -1)
 
-    queries = project(z.astype(jnp.float32), "query")
+    queries = project(z.astype(jnp.float32), "query", _FIRST_QUERY)
     keys, values = project(bank, "key"), project(bank, "value")
     logits = jnp.einsum("bthd,mhd->bhtm", queries, keys)
     weights = jax.nn.softmax(logits / keys.shape[-1] ** 0.5, axis=-1)
@@ -94,7 +97,7 @@ class Memory(nn.Module):
 def linear_map(inputs: Array, outputs: Array) -> Array:
   """The matrix [D, D] that makes outputs out of inputs [B, T, D] best.
 
-  By least squares, with a hundredth of the inputs' variance as a ridge.
+  By least squares, with a small part of the inputs' variance as a ridge.
   """
   rows, wanted = (x.reshape(-1, x.shape[-1]) for x in (inputs, outputs))
   products = rows.T @ rows
@@ -104,11 +107,11 @@ def linear_map(inputs: Array, outputs: Array) -> Array:
   )
 
 
-def _linear(width: int, name: str) -> nn.Dense:
-  """A linear map [width, width] that starts as the identity."""
+def _linear(width: int, name: str, scale: float = 1.0) -> nn.Dense:
+  """A linear map [width, width] that starts as the identity, times `scale`."""
   return nn.Dense(
     width,
     use_bias=False,
-    kernel_init=lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype),
+    kernel_init=lambda key, shape, dtype: scale * jnp.eye(*shape, dtype=dtype),
     name=name,
   )

@@ -74,6 +74,7 @@ def build(config: ConfigDict) -> Stage:
     sample_fn=trainer.sample,
     ema_decay={"gen": config.ema_decay},
     phases=trainer.phases,
+    has_one_voice=True,
     partition_rules=(
       *ns1.PARTITION_RULES,
       *discriminators_lib.PARTITION_RULES,

@@ -120,6 +120,7 @@ class Stage:
   phases: tuple[int, ...] = (0,)
 
   begin_fn: BeginFn | None = None  # of every phase but the first
+  has_one_voice: bool = False  # of several speakers it would make a blend
 
   def phase(self, step: int) -> int:
     """Which phase a step belongs to."""

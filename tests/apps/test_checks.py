@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every mistake in a config is one line, before anything is done."""
 
+import dataclasses
 import json
 from importlib import util
 
 import pytest
 
 from configs import codec as codec_config
+from configs import ns1 as ns1_config
 from configs import ns2 as ns2_config
 from data_pipelines import beam, builder
 from data_pipelines.corpora import demo
@@ -80,11 +82,13 @@ def test_a_given_codec_must_hear_the_same_audio():
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
   """The built-in corpus as a folder of records."""
+  return _build("tiny", tmp_path_factory.mktemp("data") / "records")
+
+
+def _build(size, folder):
+  corpus = demo.DemoCorpus(size, AudioSpec())
   return builder.build(
-    demo.DemoCorpus("tiny", AudioSpec()),
-    tmp_path_factory.mktemp("data") / "records",
-    label="demo",
-    beam_options=beam.THIS_PROCESS,
+    corpus, folder, label="demo", beam_options=beam.THIS_PROCESS
   )
 
 
@@ -107,6 +111,21 @@ def test_a_folder_of_records_is_a_corpus(prepared, tmp_path):
   other_rate.audio.hop_samples = 160
   with pytest.raises(UserError, match="its records are of .*200.*make config"):
     checks.check(other_rate)
+
+
+def test_one_voice_is_not_learned_from_several(prepared, tmp_path, monkeypatch):
+  config = ns1_config.get_config("tiny")
+  config.eval.batch_size = 2
+  config.mesh.update(data=1, fsdp=1, tensor=-1)
+  config.data.corpus = str(prepared)
+  with pytest.raises(UserError, match="has several speakers.*ns1 learns one"):
+    checks.check(config)
+  checks.check(config, splits=("test",))
+  tiny = demo.SIZES["tiny"]
+  solo = dataclasses.replace(tiny, voices=dict.fromkeys(tiny.voices, 1))
+  monkeypatch.setitem(demo.SIZES, "solo", solo)
+  config.data.corpus = str(_build("solo", tmp_path / "solo"))
+  checks.check(config)
 
 
 def test_a_corpus_without_a_held_out_split(prepared, tmp_path):

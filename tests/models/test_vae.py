@@ -71,7 +71,7 @@ def test_a_latent_is_a_query_and_no_more():
 def test_at_first_a_row_gives_itself_back():
   """Where rows are as long as each other, in each head."""
   bank = latents()[0, :SIZE].reshape(SIZE, HEADS, -1)
-  bank = 20.0 * bank / jnp.linalg.norm(bank, axis=-1, keepdims=True)
+  bank = 40.0 * bank / jnp.linalg.norm(bank, axis=-1, keepdims=True)
   bank = bank.reshape(SIZE, WIDTH)
   params = init(jax.random.key(0), bank[None])["params"]
   heard, _ = apply({"params": {**params, "bank": bank}}, bank[None])
@@ -102,9 +102,22 @@ def test_padding_is_not_heard():
 
 
 def test_the_map_that_goes_on_where_learning_was():
-  """Least squares, but for a ridge of a hundredth."""
+  """Least squares, but for a small ridge."""
   rng = np.random.default_rng(5)
   inputs = rng.normal(size=(2, 400, 6)).astype(np.float32)
   true = rng.normal(size=(6, 6)).astype(np.float32)
   found = vae.linear_map(jnp.asarray(inputs), jnp.asarray(inputs @ true))
-  np.testing.assert_allclose(found, true / 1.01, atol=0.01)
+  np.testing.assert_allclose(found, true / 1.0001, atol=1e-4)
+
+
+def test_a_memory_hides_little_at_first():
+  """Of latents it never saw, once its last map was made from others."""
+  draws = 1.5 * jax.random.normal(jax.random.key(4), (3, 4, 200, 48))
+  seen, other, rows = draws
+  memory = vae.Memory(size=200, num_heads=4)
+  params = memory.init(jax.random.key(0), seen)["params"]
+  recall = jax.jit(lambda params, z: memory.apply({"params": params}, z)[0])
+  params = {**params, "bank": rows[0]}
+  out = {"kernel": vae.linear_map(recall(params, seen), seen)}
+  lost = recall({**params, "out": out}, other) - other
+  assert (lost**2).mean() < 0.05 * other.var()  # 0.24 with sharp attention
