@@ -4,8 +4,8 @@
   python -m ns_jax.main --config=configs/ns1.py
 
 preset   hardware           time     result
-(none)   2 CPU cores        20 min   one voice of the built-in demo: of unseen
-                                     sentences 44 % of the words are misheard,
+(none)   2 CPU cores        14 min   one voice of the built-in demo: of unseen
+                                     sentences 41 % of the words are misheard,
                                      of its recordings 29 %
 :tiny    2 CPU cores        3 min    for tests only; nearly all compiling
 :small   2 CPU cores        85 min   78 minutes of one real speaker: 15 % of the
@@ -117,9 +117,9 @@ def get_config(preset: str = "") -> ConfigDict:
     name="adamw",
     peak_lr=2e-3,
     schedule="cosine",
-    warmup_steps=30,
+    warmup_steps=200,
     decay_rate=1.0,
-    decay_steps=1500,
+    decay_steps=1650,  # later than the end: the last phases learn, too
     b1=0.8,
     b2=0.99,
     weight_decay=0.01,

@@ -21,10 +21,11 @@ from ns_jax.apps import terminal
 _NEVER = 10**9
 _LM = "phoneme_lm"  # stands for the workdir of the language model
 
-# The demo, in a third of its steps.
+# The demo, in fewer steps.
 _SHORT: dict[str, object] = {
   "train.num_steps": 600,
-  "optim.decay_steps": 600,
+  "optim.warmup_steps": 100,
+  "optim.decay_steps": 660,
   "schedule.memory": 200,
   "schedule.durations": 450,
   "schedule.forward": 450,
