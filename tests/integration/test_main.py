@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command itself on the tiny preset: train, kill, go on, speak, fail."""
 
-import itertools
 import json
 import os
-import pathlib
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 
 import numpy as np
@@ -18,79 +14,36 @@ import pytest
 import soundfile
 
 from ns_jax.inference.restore import BUNDLES
+from tests import commands
 
 pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parents[2]
 
 
-def command(*flags, config="configs/ns2.py:tiny"):
-  return [sys.executable, "-m", "ns_jax.main", f"--config={config}", *flags]
+NS2 = "ns2.py:tiny"
 
 
-# The runs below compile the same programs: the first one does it for all.
-CACHE = tempfile.TemporaryDirectory()
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """Logs of commands, and what they compiled."""
+  return tmp_path_factory.mktemp("commands")
 
 
-def environment():
-  return {
-    **os.environ,
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": os.environ["XLA_FLAGS"]
-    + " --xla_force_host_platform_device_count=1",
-    "JAX_COMPILATION_CACHE_DIR": CACHE.name,
-  }
+@pytest.fixture(scope="module")
+def forked(folder):
+  with commands.forked(folder) as run:
+    yield run
 
 
-def run(*flags, config="configs/ns2.py:tiny"):
-  return subprocess.run(
-    command(*flags, config=config),
-    cwd=ROOT,
-    env=environment(),
-    capture_output=True,
-    text=True,
-    timeout=600,
-  )
+@pytest.fixture(scope="module")
+def run(forked):
+  """Trains or speaks."""
+  return lambda *flags: commands.succeed(forked(NS2, *flags))
 
 
-# Imports once for all commands, and is a fork of itself for each of them.
-FORKS = """
-import json, os, signal, sys
-from ns_jax import main
-from ns_jax.apps import jobs  # what the command imports late
-for line in sys.stdin:
-  sys.argv, log = json.loads(line)
-  child = os.fork()
-  if not child:
-    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT), 2)
-    signal.alarm(600)
-    main.main()
-  print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-@pytest.fixture(scope="session")
-def attempt(tmp_path_factory):
-  """Like `run`, for commands that should end before they train."""
-  logs, numbers = tmp_path_factory.mktemp("attempts"), itertools.count()
-
-  def attempt(*flags, config="configs/ns2.py:tiny"):
-    argv = command(*flags, config=config)[2:]
-    log = logs / f"{next(numbers)}.log"
-    process.stdin.write(json.dumps([argv, str(log)]) + "\n")
-    process.stdin.flush()
-    status = int(process.stdout.readline())
-    return subprocess.CompletedProcess(argv, status, stderr=log.read_text())
-
-  with subprocess.Popen(
-    [sys.executable, "-c", FORKS],
-    cwd=ROOT,
-    env=environment(),
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    text=True,
-  ) as process:
-    yield attempt
-    process.stdin.close()
+@pytest.fixture(scope="module")
+def attempt(forked):
+  """Runs what may fail."""
+  return lambda *flags, config=NS2: forked(config, *flags)
 
 
 def data_flags(data_dir):
@@ -101,31 +54,21 @@ def data_flags(data_dir):
 NO_TENSORFLOW = "--config.data.reader=array_record"
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+@pytest.fixture(scope="module")
+def trained(run, folder, tmp_path_factory):
   """A tiny run, finished, and the folder of its records."""
   root = tmp_path_factory.mktemp("trained")
   data, workdir = root / "data", root / "run"
-  result = run(data_flags(data), f"--workdir={workdir}")
-  assert result.returncode == 0, result.stderr[-3000:]
+  run(data_flags(data), f"--workdir={workdir}")
   # One compilation of ns2, and one of each of the two phases of the codec.
-  assert len(list(pathlib.Path(CACHE.name).glob("jit_train_step-*-cache"))) == 3
+  assert len(list(folder.glob("compiled/jit_train_step-*-cache"))) == 3
   return workdir, data
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prompt(trained):
   """A recording of an unseen speaker, from the run's samples."""
   return next((trained[0] / "samples").glob("*.recording.wav"))
-
-
-def metrics(workdir):
-  """What a stage logged, without what depends on the clock."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  records = [json.loads(line) for line in lines]
-  for record in records:
-    del record["timing"]
-  return records
 
 
 def report_of(workdir):
@@ -137,7 +80,11 @@ def report_of(workdir):
 
 def final_results(workdir):
   """Everything a run measured."""
-  return metrics(workdir / "codec"), metrics(workdir), report_of(workdir)
+  return (
+    commands.metrics(workdir / "codec"),
+    commands.metrics(workdir),
+    report_of(workdir),
+  )
 
 
 def test_leaves_everything_it_promises(trained):
@@ -171,16 +118,18 @@ def test_finished_run_says_so_and_changes_nothing(trained, attempt):
   assert (workdir / "report.json").read_bytes() == before
 
 
-def test_kill_and_run_again_gives_the_same_metrics(trained, tmp_path):
+def test_kill_and_run_again_gives_the_same_metrics(
+  trained, run, folder, tmp_path
+):
   """Killed in both stages; also read without TensorFlow: the same numbers."""
   _, data = trained
   workdir = tmp_path / "killed"
   flags = (data_flags(data), f"--workdir={workdir}", NO_TENSORFLOW)
   for stage_dir in (workdir / "codec", workdir):
     process = subprocess.Popen(
-      command(*flags),
-      cwd=ROOT,
-      env=environment(),
+      commands.command(NS2, *flags),
+      cwd=commands.ROOT,
+      env=commands.environment(folder / "compiled"),
       stderr=subprocess.DEVNULL,
       start_new_session=True,
     )
@@ -191,12 +140,11 @@ def test_kill_and_run_again_gives_the_same_metrics(trained, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (stage_dir / "report.json").exists()
-  result = run(*flags)
-  assert result.returncode == 0, result.stderr[-3000:]
+  run(*flags)
   assert final_results(workdir) == final_results(trained[0])
 
 
-def test_two_processes_learn_what_one_does(trained, tmp_path):
+def test_two_processes_learn_what_one_does(trained, folder, tmp_path):
   """The same steps on the same batches, whoever reads which half of them."""
   workdir, data = trained
   with socket.socket() as probe:
@@ -205,17 +153,19 @@ def test_two_processes_learn_what_one_does(trained, tmp_path):
   both = tmp_path / "both"
   processes = [
     subprocess.Popen(
-      command(
+      commands.command(
+        NS2,
         data_flags(data),
         f"--workdir={both}",
         f"--config.frozen.codec={workdir / 'codec'}",
+        "--config.eval.evaluators=('losses',)",
         NO_TENSORFLOW,
         f"--coordinator={address}",
         "--num_processes=2",
         f"--process_id={process_id}",
       ),
-      cwd=ROOT,
-      env=environment(),
+      cwd=commands.ROOT,
+      env=commands.environment(folder / "compiled"),
       stderr=(tmp_path / f"{process_id}.log").open("w"),
     )
     for process_id in range(2)
@@ -223,7 +173,9 @@ def test_two_processes_learn_what_one_does(trained, tmp_path):
   statuses = [process.wait(timeout=600) for process in processes]
   logs = [path.read_text()[-3000:] for path in tmp_path.glob("*.log")]
   assert statuses == [0, 0], "\n".join(logs)
-  pairs = list(zip(metrics(both), metrics(workdir), strict=True))
+  pairs = list(
+    zip(commands.metrics(both), commands.metrics(workdir), strict=True)
+  )
   pairs.append(
     tuple(report_of(path)["losses"]["summary"] for path in (both, workdir))
   )
@@ -235,36 +187,34 @@ def test_two_processes_learn_what_one_does(trained, tmp_path):
       )
 
 
-def test_the_codec_that_comes_along_needs_no_training(trained, tmp_path):
+def test_the_codec_that_comes_along_needs_no_training(trained, run, tmp_path):
   workdir = tmp_path / "run"
   flags = (data_flags(trained[1]), f"--workdir={workdir}", NO_TENSORFLOW)
   shipped = "--config.frozen.codec=shipped"
-  result = run(*flags, shipped, "--config.eval.evaluators=('losses',)")
-  assert result.returncode == 0, result.stderr[-3000:]
-  assert metrics(workdir)
+  run(*flags, shipped, "--config.eval.evaluators=('losses',)")
+  assert commands.metrics(workdir)
   assert not (workdir / "codec").exists()
   ours = json.loads((workdir / "config.json").read_text())["codec"]
   theirs = json.loads((BUNDLES / "codec" / "config.json").read_text())
   assert ours["model"] == theirs["model"]
 
 
-def test_speaks(trained, prompt, tmp_path):
+def test_speaks(trained, run, prompt, tmp_path):
   workdir, data = trained
   out = tmp_path / "hello.wav"
   flags = (data_flags(data), f"--workdir={workdir}")
-  spoken = run(
+  run(
     *flags,
     "--mode=synthesize",
     "--text=Hello, it costs $5.",
     f"--prompt={prompt}",
     f"--out={out}",
   )
-  assert spoken.returncode == 0, spoken.stderr[-3000:]
   wav, rate_hz = soundfile.read(out)
   assert rate_hz == 16_000 and np.isfinite(wav).all()
 
 
-def test_goes_on_from_a_trained_model(trained, attempt, tmp_path):
+def test_goes_on_from_a_trained_model(trained, run, attempt, tmp_path):
   """Before its first step it measures what the other measured at its end."""
   workdir, data = trained
   flags = (
@@ -274,12 +224,11 @@ def test_goes_on_from_a_trained_model(trained, attempt, tmp_path):
     f"--config.init_from={workdir}",
     "--config.eval.evaluators=('losses',)",
   )
-  result = run(*flags, f"--workdir={tmp_path / 'run'}")
-  assert result.returncode == 0, result.stderr[-3000:]
+  run(*flags, f"--workdir={tmp_path / 'run'}")
   measured = [
     {k: v for k, v in record.items() if k.startswith("valid/")}
     for path in (workdir, tmp_path / "run")
-    for record in metrics(path)
+    for record in commands.metrics(path)
     if "valid/diffusion" in record
   ]
   end, start = measured[len(measured) // 2 - 1 : len(measured) // 2 + 1]
@@ -295,17 +244,16 @@ def test_goes_on_from_a_trained_model(trained, attempt, tmp_path):
   assert not (tmp_path / "new").exists()
 
 
-def test_evaluates_again_as_asked(trained, tmp_path):
+def test_evaluates_again_as_asked(trained, run, tmp_path):
   workdir = tmp_path / "again"
   shutil.copytree(trained[0], workdir)
-  result = run(
+  run(
     data_flags(trained[1]),
     f"--workdir={workdir}",
     "--mode=evaluate",
     "--config.eval.num_clips=1",
     NO_TENSORFLOW,
   )
-  assert result.returncode == 0, result.stderr[-3000:]
   before, after = report_of(trained[0]), report_of(workdir)
   for section in ("reconstruction", "synthesis"):
     assert after[section]["rows"] == before[section]["rows"][:1]
@@ -379,19 +327,21 @@ def test_bad_configs_and_workdirs_are_one_line(trained, attempt, tmp_path):
   assert blocked.read_text() == "in the way"
   untrained = attempt("--mode=evaluate", f"--workdir={tmp_path / 'none'}")
   assert_one_clear_line(untrained, "holds no run")
-  preset = attempt(f"--workdir={tmp_path / 'x'}", config="configs/ns2.py:huge")
+  preset = attempt(f"--workdir={tmp_path / 'x'}", config="ns2.py:huge")
   assert_one_clear_line(preset, "no preset")
   typo = attempt(f"--workdir={tmp_path / 'x'}", "--config.train.num_step=3")
   assert typo.returncode != 0 and "num_steps" in typo.stderr
   assert "Traceback" not in typo.stderr
-  file = attempt(f"--workdir={tmp_path / 'x'}", config="configs/none.py")
+  file = attempt(f"--workdir={tmp_path / 'x'}", config="none.py")
   assert_one_clear_line(file, "configs/none.py")
   silent = attempt(f"--workdir={tmp_path / 'x'}", "--text=Hi.")
   assert_one_clear_line(silent, "add --mode=synthesize")
   assert not (tmp_path / "x").exists()
 
 
-def test_corrupt_newest_checkpoint_is_named_and_passed_over(trained, tmp_path):
+def test_corrupt_newest_checkpoint_is_named_and_passed_over(
+  trained, run, tmp_path
+):
   workdir = tmp_path / "hurt"
   shutil.copytree(trained[0], workdir)
   steps = sorted(int(p.name) for p in (workdir / "checkpoints").iterdir())
@@ -399,7 +349,6 @@ def test_corrupt_newest_checkpoint_is_named_and_passed_over(trained, tmp_path):
   for path in newest.glob("state/d/*"):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
   (workdir / "report.json").unlink()
-  result = run(data_flags(trained[1]), f"--workdir={workdir}", NO_TENSORFLOW)
-  assert result.returncode == 0, result.stderr[-3000:]
-  assert f"checkpoint {steps[-1]}" in result.stderr
+  said = run(data_flags(trained[1]), f"--workdir={workdir}", NO_TENSORFLOW)
+  assert f"checkpoint {steps[-1]}" in said
   assert final_results(workdir) == final_results(trained[0])

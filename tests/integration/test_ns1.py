@@ -2,11 +2,6 @@
 """NaturalSpeech by commands: pre-train, train, go on, speak, give away."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
 
 import pytest
 import soundfile
@@ -14,43 +9,21 @@ from click.testing import CliRunner
 
 from ns_jax.apps import cli
 from ns_jax.text import sup_phonemes
+from tests import commands
 
 pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parents[2]
-CACHE = tempfile.TemporaryDirectory()  # all runs compile the same programs
-
-
-def run(stage, *flags):
-  result = subprocess.run(
-    [sys.executable, "-m", "ns_jax.main", f"--config=configs/{stage}.py:tiny"]
-    + list(flags),
-    cwd=ROOT,
-    env={
-      **os.environ,
-      "JAX_PLATFORMS": "cpu",
-      "XLA_FLAGS": os.environ["XLA_FLAGS"]
-      + " --xla_force_host_platform_device_count=1",
-      "JAX_COMPILATION_CACHE_DIR": CACHE.name,
-    },
-    capture_output=True,
-    text=True,
-    timeout=600,
-  )
-  assert result.returncode == 0, result.stderr[-3000:]
-  return result.stderr
-
-
-def metrics(workdir):
-  """What was logged, without what depends on the clock."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  records = [json.loads(line) for line in lines]
-  for record in records:
-    del record["timing"]
-  return records
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def run(tmp_path_factory):
+  with commands.forked(tmp_path_factory.mktemp("commands")) as forked:
+    yield lambda stage, *flags: commands.succeed(
+      forked(f"{stage}.py:tiny", *flags)
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(run, tmp_path_factory):
   """Folder with a language model, and a run that began with its encoder."""
   root = tmp_path_factory.mktemp("ns1")
   # Starts sooner than with TensorFlow.
@@ -70,8 +43,9 @@ def runs(tmp_path_factory):
 
 
 def test_a_run_goes_on_inside_a_phase(runs):
-  parts = [m for m in metrics(runs / "parts") if m["step"] != 5]  # its end
-  assert parts == metrics(runs / "whole")
+  logged = commands.metrics(runs / "parts")
+  whole = commands.metrics(runs / "whole")
+  assert [m for m in logged if m["step"] != 5] == whole  # 5: its end
   report = json.loads((runs / "whole" / "report.json").read_text())
   assert report["reading"]["summary"]["length_ratio"] > 0.0
   assert list((runs / "whole" / "samples").glob("*.upsampling.png"))
@@ -88,7 +62,7 @@ def test_the_encoder_is_that_of_the_language_model(runs):
   )
 
 
-def test_it_speaks_from_workdir_and_bundle(runs, tmp_path):
+def test_it_speaks_from_workdir_and_bundle(run, runs, tmp_path):
   run(
     *("ns1", "--mode=synthesize", f"--workdir={runs / 'whole'}"),
     *("--text=Come in.", f"--out={tmp_path / 'main.wav'}"),

@@ -2,46 +2,19 @@
 """The command on a text: it trains, is killed, and goes on the same."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from ns_jax.text import sup_phonemes
+from tests import commands
 
 pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parents[2]
-CONFIG = "configs/phoneme_lm.py:tiny"
 
 
-def run(*flags):
-  environment = {
-    **os.environ,
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0"
-    " --xla_llvm_disable_expensive_passes=true",
-  }
-  result = subprocess.run(
-    [sys.executable, "-m", "ns_jax.main", f"--config={CONFIG}", *flags],
-    cwd=ROOT,
-    env=environment,
-    capture_output=True,
-    text=True,
-    timeout=600,
-  )
-  assert result.returncode == 0, result.stderr[-3000:]
-  return result.stderr
-
-
-def metrics(workdir):
-  """What was logged, without what depends on the clock."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  records = [json.loads(line) for line in lines]
-  for record in records:
-    del record["timing"]
-  return records
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  with commands.forked(tmp_path_factory.mktemp("commands")) as forked:
+    yield lambda *flags: commands.succeed(forked("phoneme_lm.py:tiny", *flags))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +28,7 @@ def flags(tmp_path_factory):
   return f"--config.data.corpus={book}", f"--config.data.dir={root / 'data'}"
 
 
-def test_a_text_is_learned_from_and_a_run_goes_on(flags, tmp_path):
+def test_a_text_is_learned_from_and_a_run_goes_on(run, flags, tmp_path):
   whole, parts = tmp_path / "whole", tmp_path / "parts"
   run(*flags, f"--workdir={whole}")
   report = json.loads((whole / "report.json").read_text())
@@ -67,13 +40,13 @@ def test_a_text_is_learned_from_and_a_run_goes_on(flags, tmp_path):
   assert tokenizer.get_vocab_size() <= 200
   run(*flags, f"--workdir={parts}", "--config.train.num_steps=4")
   run(*flags, f"--workdir={parts}", "--config.data.reader=array_record")
-  assert metrics(parts) == metrics(whole)
+  assert commands.metrics(parts) == commands.metrics(whole)
   assert sup_phonemes.digest(sup_phonemes.load(parts)) == (
     sup_phonemes.digest(tokenizer)
   )
 
 
-def test_phonemes_alone_are_enough(flags, tmp_path):
+def test_phonemes_alone_are_enough(run, flags, tmp_path):
   run(
     *flags,
     f"--workdir={tmp_path / 'run'}",
