@@ -34,7 +34,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def command(config: str, *flags: str) -> list[str]:
-  """A training by configs/<config>."""
+  """The command with configs/<config>."""
   main = [sys.executable, "-m", "ns_jax.main"]
   return [*main, f"--config=configs/{config}", *flags]
 
@@ -77,8 +77,6 @@ def forked(folder: pathlib.Path) -> Iterator[Run]:
     text=True,
   ) as process:
     yield run
-    assert process.stdin
-    process.stdin.close()
 
 
 def succeed(result: subprocess.CompletedProcess[str]) -> str:

@@ -56,9 +56,8 @@ def check(
       f"use --{name}.data.reader=array_record"
     )
   _check_batches(config, name, splits)
-  if "train" in splits:
-    corpora.check_voices(config, name)
-  stages.build(config)
+  if stages.build(config).has_one_voice and "train" in splits:
+    corpora.check_one_voice(config, name)
   evaluation.check(config)
   if "codec" not in config:
     return

@@ -60,13 +60,13 @@ def split_sizes(config: Any, name: str) -> dict[str, int]:
   return facts["splits"]
 
 
-def check_voices(config: Any, name: str) -> None:
-  """Checks that one speaker spoke all of the given records, if that matters.
+def check_one_voice(config: Any, name: str) -> None:
+  """Checks that one speaker spoke all of the records, where they are given.
 
   Raises:
     UserError: there are several.
   """
-  if _built(config) or not stages.build(config).has_one_voice:
+  if _built(config):
     return
   folder = pathlib.Path(config.data.corpus).expanduser()
   train = records.Records(folder, "train", ("speaker",))

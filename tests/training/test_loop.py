@@ -20,6 +20,7 @@ import toy
 from ns_jax import sharding
 from ns_jax.errors import UserError
 from ns_jax.training import checkpoint, loop, writers
+from tests import commands
 
 
 def run(workdir, config, stage=None, mesh_sizes=None):
@@ -33,13 +34,6 @@ def run(workdir, config, stage=None, mesh_sizes=None):
       mesh=mesh,
       frozen=toy.FROZEN,
     )
-
-
-def metrics_without_timing(workdir):
-  return [
-    {k: v for k, v in record.items() if k != "timing"}
-    for record in writers.read_metrics(workdir)
-  ]
 
 
 def test_learns_and_averages(tmp_path):
@@ -63,8 +57,8 @@ def test_resume_is_bit_exact(tmp_path):
     if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
       a, b = jax.random.key_data(a), jax.random.key_data(b)
     np.testing.assert_array_equal(a, b)
-  expected = metrics_without_timing(tmp_path / "whole")
-  assert metrics_without_timing(tmp_path / "parts") == expected
+  expected = commands.metrics(tmp_path / "whole")
+  assert commands.metrics(tmp_path / "parts") == expected
 
 
 def test_corrupt_newest_checkpoint_falls_back(tmp_path, caplog):
@@ -101,10 +95,10 @@ def test_whole_checkpoint_of_another_state_is_kept(tmp_path):
 
 def test_killed_before_the_first_checkpoint_starts_its_metrics_anew(tmp_path):
   run(tmp_path, toy.make_config(3))
-  expected = metrics_without_timing(tmp_path)
+  expected = commands.metrics(tmp_path)
   shutil.rmtree(tmp_path / checkpoint.CHECKPOINTS_DIR)
   run(tmp_path, toy.make_config(3))
-  assert metrics_without_timing(tmp_path) == expected
+  assert commands.metrics(tmp_path) == expected
 
 
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
@@ -236,8 +230,8 @@ def test_two_processes_equal_one(tmp_path):
     rtol=1e-5,
     atol=1e-6,
   )
-  one = metrics_without_timing(tmp_path / "one")
-  two = metrics_without_timing(tmp_path / "two")
+  one = commands.metrics(tmp_path / "one")
+  two = commands.metrics(tmp_path / "two")
   assert [r["step"] for r in one] == [r["step"] for r in two]
   for a, b in zip(one, two, strict=True):
     np.testing.assert_allclose(
