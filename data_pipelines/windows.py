@@ -23,7 +23,8 @@ def whole(
     rng: places the beginning where there is no room for all.
 
   Returns:
-    Which parts; at least one, even if it is too large.
+    Which parts; at least one, even if it is too large; not only such as have
+    no size.
   """
   ends = np.cumsum(sizes)
   # From the last beginning everything that follows fits.
@@ -33,7 +34,12 @@ def whole(
   first = int(rng.integers(0, last + 1))
   end = int(ends[first] - sizes[first]) + room
   count = int(np.searchsorted(ends, end, side="right")) - first
-  return slice(first, first + min(max(count, 1), most))
+  count = min(max(count, 1), most)
+  if not sizes[first : first + count].any():
+    filled = np.flatnonzero(sizes)
+    nearest = np.searchsorted(filled, first).clip(max=len(filled) - 1)
+    first, count = int(filled[nearest]), 1
+  return slice(first, first + count)
 
 
 def spans(

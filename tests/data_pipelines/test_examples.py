@@ -192,6 +192,18 @@ def test_one_phoneme_longer_than_the_passage_is_cut(spec):
   np.testing.assert_array_equal(example["f0"], np.arange(10))
 
 
+def test_a_passage_is_never_of_pauses_alone_that_last_no_frame(spec):
+  """However long what stands beside them."""
+  for durations in ([0, 300, 4, 5], [4, 0, 300, 0]):
+    record = _with_sups(_record(durations, spec))
+    passages = [
+      _passage(record, seed, spec, max_frames=240, max_phonemes=16)
+      for seed in range(20)
+    ]
+    assert all(passage["num_frames"] > 0 for passage in passages)
+    assert {240} < {int(passage["num_frames"]) for passage in passages}
+
+
 def _text(record, seed, max_phonemes, features=("phonemes", "sup_phonemes")):
   return examples.text(
     record,
