@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec
 
 from ns_jax.array_types import Array
 from ns_jax.dsp import stft
+from ns_jax.errors import UserError
 from ns_jax.nn import conv
 
 PARTITION_RULES = (
@@ -218,6 +219,35 @@ class Discriminators(nn.Module):
       )
       judgements.append(judge(wav))
     return tuple(judgements)
+
+
+def make_discriminators(dtype: Any, **options: Any) -> Discriminators:
+  """Builds those of a config's section.
+
+  Raises:
+    UserError: there is none, or sizes that do not fit one another.
+  """
+  made = Discriminators(dtype=dtype, **options)
+  kinds = (
+    made.wave_channels and made.num_wave_scales,
+    made.stft_channels,
+    made.band_channels and made.band_windows,
+    made.period_channels and made.periods,
+  )
+  where = "config.model.discriminators"
+  if not any(kinds):
+    raise UserError(
+      f"{where}: none is left; for a training without, set "
+      "config.model.adversarial.start_step beyond its end"
+    )
+  if kinds[0] and len(made.wave_channels) != len(made.wave_groups) + 1:
+    raise UserError(
+      f"{where}: wave_channels={made.wave_channels} must be one more than "
+      f"wave_groups={made.wave_groups}"
+    )
+  if min(made.periods, default=1) < 1:
+    raise UserError(f"{where}.periods={made.periods} must be 1 or more")
+  return made
 
 
 def _spectrogram(wav: Array, window_samples: int, hop_samples: int) -> Array:

@@ -14,6 +14,7 @@ from flax import linen as nn
 from jax.sharding import PartitionSpec as P
 
 from ns_jax.array_types import Array, check_shapes
+from ns_jax.errors import UserError
 from ns_jax.nn import transformer
 
 # Layers are stacked on axis 0 by nn.scan, hence the leading None. Tables have
@@ -81,6 +82,32 @@ class MixedEncoder(nn.Module):
     if self.num_sup_phonemes:
       x = x + self.sup_embedding(mixed.sup_phonemes)
     return self.transformer(x, mask, train=train)
+
+
+def make_encoder(
+  num_symbols: int, *, dim: int, dtype: Any, **options: Any
+) -> MixedEncoder:
+  """Builds the encoder of a config's section; num_symbols of phonemes.
+
+  Raises:
+    UserError: sizes that do not fit one another.
+  """
+  made = MixedEncoder(num_symbols, dim=dim, dtype=dtype, **options)
+  where = "config.model.encoder"
+  if made.num_heads < 1 or dim % made.num_heads:
+    raise UserError(
+      f"{where}.num_heads={made.num_heads} must divide config.model.dim={dim}"
+    )
+  if made.num_sup_phonemes and made.num_sup_phonemes < num_symbols:
+    raise UserError(
+      f"{where}.num_sup_phonemes={made.num_sup_phonemes}: give at least "
+      f"{num_symbols}, which is that of phonemes, or 0 for none"
+    )
+  if made.relative_window < 0:
+    raise UserError(
+      f"{where}.relative_window={made.relative_window} must be 0 or more"
+    )
+  return made
 
 
 class MaskedLm(nn.Module):

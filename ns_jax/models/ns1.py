@@ -122,7 +122,9 @@ def make_model(config: ConfigDict, num_symbols: int) -> NaturalSpeech:
   dim = options.dim
   _check_sizes(options)
   return NaturalSpeech(
-    encoder=MixedEncoder(num_symbols, dim=dim, dtype=dtype, **options.encoder),
+    encoder=mixed_phonemes.make_encoder(
+      num_symbols, dim=dim, dtype=dtype, **options.encoder
+    ),
     durator=Durator(**options.durator.to_dict(), latent_dim=dim, dtype=dtype),
     flow=Flow(dim=dim, dtype=dtype, **options.flow),
     posterior=vae.PosteriorEncoder(
@@ -140,19 +142,25 @@ def has_pitch(config: ConfigDict) -> bool:
 
 def _check_sizes(options: ConfigDict) -> None:
   """Refuses what would not fit."""
-  for part in ("encoder", "memory"):
-    heads = options[part].num_heads
-    if heads < 1 or options.dim % heads:
-      raise UserError(
-        f"config.model.{part}.num_heads={heads} must divide "
-        f"config.model.dim={options.dim}"
-      )
+  heads, couplings = options.memory.num_heads, options.flow.num_couplings
+  if heads < 1 or options.dim % heads:
+    raise UserError(
+      f"config.model.memory.num_heads={heads} must divide "
+      f"config.model.dim={options.dim}"
+    )
   if options.dim % 2:
     raise UserError(f"config.model.dim={options.dim}: the flow halves it")
-  if options.memory.size < 1:
+  if couplings < 2 or couplings % 2:
     raise UserError(
-      f"config.model.memory.size={options.memory.size} must be 1 or more"
+      f"config.model.flow.num_couplings={couplings} must be even, 2 or more: "
+      "each reverses the channels"
     )
+  for name, size in (
+    ("memory.size", options.memory.size),
+    ("durator.upsampler.num_weights", options.durator.upsampler.num_weights),
+  ):
+    if size < 1:
+      raise UserError(f"config.model.{name}={size} must be 1 or more")
 
 
 def _make_decoder(config: ConfigDict, dtype: Any) -> nn.Module:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ns_jax.array_types import Array
+from ns_jax.errors import UserError
 
 
 class Snake(nn.Module):
@@ -47,4 +48,10 @@ class Activation(nn.Module):
     """Maps [..., C] to the same shape, `dtype`."""
     if self.kind == "snake":
       return Snake(self.dtype, name="snake")(x)
-    return {"elu": elu, "gelu": nn.gelu}[self.kind](x)
+    plain = {"elu": elu, "gelu": nn.gelu}
+    if self.kind not in plain:
+      raise UserError(
+        f"the activation {self.kind!r} of config.model is unknown; "
+        f"use snake, {' or '.join(plain)}"
+      )
+    return plain[self.kind](x)

@@ -67,7 +67,7 @@ def build(config: ConfigDict) -> Stage:
     quantization=codec_training.QuantizerOptions(**config.model.quantizer),
     losses=wave_losses.WaveLosses(
       spec=AudioSpec(**config.audio),
-      discriminators=discriminators_lib.Discriminators(
+      discriminators=discriminators_lib.make_discriminators(
         dtype=jnp.dtype(config.dtype), **config.model.discriminators
       ),
       spectral=wave_losses.SpectralOptions(**config.model.spectral),

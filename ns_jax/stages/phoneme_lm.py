@@ -19,7 +19,7 @@ from ns_jax import masks, sharding
 from ns_jax.array_types import Array, Batch, Params
 from ns_jax.errors import UserError
 from ns_jax.models import mixed_phonemes
-from ns_jax.models.mixed_phonemes import MaskedLm, Mixed, MixedEncoder
+from ns_jax.models.mixed_phonemes import MaskedLm, Mixed
 from ns_jax.text import symbols
 from ns_jax.training import optim
 from ns_jax.training.metrics import Mean
@@ -33,21 +33,14 @@ def make_model(config: ConfigDict) -> MaskedLm:
   """The network of `configs/phoneme_lm.py`.
 
   Raises:
-    UserError: too few sup-phonemes to have one for each phoneme.
+    UserError: sizes that do not fit one another.
   """
-  options = config.model.encoder
-  fewest = symbols.VOCABULARY_SIZE
-  if options.num_sup_phonemes and options.num_sup_phonemes < fewest:
-    raise UserError(
-      f"config.model.encoder.num_sup_phonemes={options.num_sup_phonemes}: "
-      f"give at least {fewest}, which is that of phonemes, or 0 for none"
-    )
   return MaskedLm(
-    MixedEncoder(
+    mixed_phonemes.make_encoder(
       symbols.VOCABULARY_SIZE,
       dim=config.model.dim,
       dtype=jnp.dtype(config.dtype),
-      **options,
+      **config.model.encoder,
     )
   )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from ns_jax.errors import UserError
 from ns_jax.nn.activations import Activation
 
 
@@ -25,3 +26,8 @@ def test_others_have_no_parameters(kind):
   y, variables = Activation(kind).init_with_output(jax.random.key(0), x)
   assert not variables
   np.testing.assert_allclose(y, getattr(nn, kind)(x), atol=1e-6)
+
+
+def test_an_unknown_one_is_the_users_error():
+  with pytest.raises(UserError, match="'foo' of config.model is unknown"):
+    Activation("foo").init(jax.random.key(0), jnp.ones(3))
