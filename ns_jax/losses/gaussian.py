@@ -3,8 +3,8 @@
 
 The first has been carried to the space of the second by a flow that keeps
 volumes, so its own density is that of before. What is known of it there is a
-draw ("sample"), or what its mean and variance became ("moment", exact for a
-flow that only shifts).
+draw ("sample"), or where its mean went, with the variance of before ("moment":
+exact for shifts that do not depend on what is shifted, else too small).
 """
 
 import flax.struct

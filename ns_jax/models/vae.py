@@ -11,14 +11,15 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ns_jax.array_types import Array, check_shapes
+from ns_jax.array_types import Array, Params, check_shapes
 from ns_jax.dsp import stft
 from ns_jax.nn import conv, gated
 from ns_jax.nn.gaussian import Gaussian
 
 FFT_SIZE = 1024  # of the spectra that the posterior hears
 _RIDGE = 1e-4  # of the variance of the inputs
-_FIRST_QUERY = 0.25
+# Times the identity: what a memory's maps begin as.
+_FIRST = {"query": 0.25, "key": 1.0, "value": 1.0, "out": 1.0}
 
 
 def spectra(wav: Array, hop_samples: int) -> Array:
@@ -82,11 +83,11 @@ class Memory(nn.Module):
     width = z.shape[-1]
     bank = self.param("bank", nn.initializers.normal(1.0), (self.size, width))
 
-    def project(x: Array, name: str, scale: float = 1.0) -> Array:
-      projected = _linear(width, name, scale)(x)
+    def project(x: Array, name: str) -> Array:
+      projected = _linear(width, name)(x)
       return projected.reshape(*x.shape[:-1], self.num_heads, -1)
 
-    queries = project(z.astype(jnp.float32), "query", _FIRST_QUERY)
+    queries = project(z.astype(jnp.float32), "query")
     keys, values = project(bank, "key"), project(bank, "value")
     logits = jnp.einsum("bthd,mhd->bhtm", queries, keys)
     weights = jax.nn.softmax(logits / keys.shape[-1] ** 0.5, axis=-1)
@@ -107,11 +108,22 @@ def linear_map(inputs: Array, outputs: Array) -> Array:
   )
 
 
-def _linear(width: int, name: str, scale: float = 1.0) -> nn.Dense:
-  """A linear map [width, width] that starts as the identity, times `scale`."""
+def first_maps(width: int) -> Params:
+  """The maps of a memory of latents [.., width] as they begin.
+
+  For when it is attached: until then weight decay has made them smaller.
+  """
+  return {name: {"kernel": _first(name, width)} for name in _FIRST}
+
+
+def _linear(width: int, name: str) -> nn.Dense:
   return nn.Dense(
     width,
     use_bias=False,
-    kernel_init=lambda key, shape, dtype: scale * jnp.eye(*shape, dtype=dtype),
+    kernel_init=lambda key, shape, dtype: _first(name, width),
     name=name,
   )
+
+
+def _first(name: str, width: int) -> Array:
+  return _FIRST[name] * jnp.eye(width)

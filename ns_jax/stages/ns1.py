@@ -9,6 +9,7 @@ from ns_jax.errors import UserError
 from ns_jax.models import discriminators as discriminators_lib
 from ns_jax.models import ns1, ns1_sampling
 from ns_jax.stages import wave_losses
+from ns_jax.stages.ns1_held_out import HeldOut
 from ns_jax.stages.ns1_schedule import Schedule
 from ns_jax.stages.ns1_terms import DivergenceOptions, Ways
 from ns_jax.stages.ns1_training import NaturalSpeechTraining
@@ -30,7 +31,7 @@ def make_ways(config: ConfigDict) -> Ways:
 
 def build(config: ConfigDict) -> Stage:
   """Builds the stage from `configs/ns1.py`."""
-  spec = AudioSpec(**config.audio)
+  spec, ways = AudioSpec(**config.audio), make_ways(config)
   if not 1 <= config.slice_frames <= config.data.max_frames:
     raise UserError(
       f"config.slice_frames={config.slice_frames} must be between 1 and "
@@ -39,10 +40,10 @@ def build(config: ConfigDict) -> Stage:
   ns1_sampling.SampleOptions(**config.sample)  # used once it has been trained
   trainer = NaturalSpeechTraining(
     spec=spec,
-    ways=make_ways(config),
+    ways=ways,
     losses=wave_losses.WaveLosses(
       spec=spec,
-      discriminators=discriminators_lib.Discriminators(
+      discriminators=discriminators_lib.make_discriminators(
         dtype=jnp.dtype(config.dtype), **config.model.discriminators
       ),
       spectral=wave_losses.SpectralOptions(**config.model.spectral),
@@ -56,6 +57,7 @@ def build(config: ConfigDict) -> Stage:
     memory_size=config.model.memory.size,
     num_steps=config.train.num_steps,
   )
+  held_out = HeldOut(spec, ways)
   has_sups = config.model.encoder.num_sup_phonemes > 0
   return Stage(
     name="ns1",
@@ -70,8 +72,8 @@ def build(config: ConfigDict) -> Stage:
       Player("disc", trainer.discriminator_loss, optim.make_tx(config.optim)),
       Player("gen", trainer.generator_loss, optim.make_tx(config.optim)),
     ),
-    eval_fn=trainer.evaluate,
-    sample_fn=trainer.sample,
+    eval_fn=held_out.evaluate,
+    sample_fn=held_out.sample,
     ema_decay={"gen": config.ema_decay},
     phases=trainer.phases,
     has_one_voice=True,

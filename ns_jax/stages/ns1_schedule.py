@@ -27,10 +27,10 @@ class Schedule:
   """
 
   flow: int
-  durations: int  # predicted instead of aligned ones, and no labels for them
+  durations: int  # predicted instead of aligned ones
   forward: int  # L_fwd
   memory: int  # it begins with what a trained posterior hears: not at 0
-  tuning: int  # L_e2e instead of everything else
+  tuning: int  # L_e2e instead of L_rec, L_bwd and L_fwd
 
   def __post_init__(self) -> None:
     """Checks the values."""

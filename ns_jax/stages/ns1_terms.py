@@ -11,7 +11,6 @@ import dataclasses
 import functools
 from typing import Any, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -22,9 +21,9 @@ from ns_jax.losses import gaussian
 from ns_jax.losses.gaussian import Carried
 from ns_jax.losses.soft_dtw import soft_dtw
 from ns_jax.models import durator, vae
-from ns_jax.models.mixed_phonemes import Mixed
 from ns_jax.models.ns1 import NaturalSpeech
 from ns_jax.nn.gaussian import Gaussian
+from ns_jax.stages.ns1_example import Example
 
 _FORMS = ("sample", "moment")
 
@@ -49,18 +48,6 @@ class DivergenceOptions:
         f"config.divergence: gamma={self.gamma} must be above 0 and "
         f"warp={self.warp} not below"
       )
-
-
-@flax.struct.dataclass
-class Example:
-  """Utterances, text and wave."""
-
-  mixed: Mixed  # [B, N]
-  phoneme_mask: Array  # [B, N] bool
-  durations: Array  # [B, N] float32, frames, as they were aligned
-  wav: Array  # [B, T · hop] float32
-  num_frames: Array  # [B] int32
-  f0_hz: Array | None = None  # [B, T] float32, 0 where unvoiced
 
 
 class Heard(NamedTuple):

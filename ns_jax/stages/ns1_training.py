@@ -1,29 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What NaturalSpeech's stage does: phases, losses, held-out measures."""
+"""What NaturalSpeech's training does: phases, and losses of both players."""
 
 import dataclasses
-import functools
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ns_jax import masks, sharding
+from ns_jax import masks
 from ns_jax.array_types import Array, Batch, Params
 from ns_jax.audio import AudioSpec
-from ns_jax.dsp import mel
 from ns_jax.losses import prosody as prosody_losses
 from ns_jax.models import codebooks, vae
-from ns_jax.models.mixed_phonemes import Mixed
 from ns_jax.stages import ns1_terms
+from ns_jax.stages.ns1_example import Example
 from ns_jax.stages.ns1_schedule import Part, Schedule
-from ns_jax.stages.ns1_terms import Example, Expected, Heard, Ways
+from ns_jax.stages.ns1_terms import Expected, Heard, Ways
 from ns_jax.stages.wave_losses import WaveLosses
-from ns_jax.training.metrics import Mean
 
-_DB_PER_NEPER = 20.0 / math.log(10.0)
 # What a step's key is folded with, for each thing that is drawn.
 _HEARD, _EXPECTED, _SLICES, _REAL_SLICES = range(4)
 
@@ -58,7 +53,7 @@ class NaturalSpeechTraining:
     """Initialises both players; nothing is remembered yet."""
     del frozen
     gen_key, disc_key = jax.random.split(key)
-    one = jax.tree.map(lambda x: x[:1], self._example(batch))
+    one = jax.tree.map(lambda x: x[:1], Example.of(batch))
     spectra = vae.spectra(one.wav, self.spec.hop_samples)
     gen = self.ways.model.init(gen_key, one.mixed, one.durations, spectra)
     wav = one.wav[:, : self.spec.num_samples(self.slice_frames)]
@@ -79,7 +74,7 @@ class NaturalSpeechTraining:
     del frozen
     if self.phases[phase] != self.schedule.memory:
       return {}, model_state
-    gen, example = params["gen"], self._example(batch)
+    gen, example = params["gen"], Example.of(batch)
     hear_key, kmeans_key = jax.random.split(key)
     heard = self.ways.hear(gen, example, hear_key)
     frames = masks.length_mask(heard.num_frames, heard.draw.shape[1])
@@ -91,11 +86,11 @@ class NaturalSpeechTraining:
       codebook_size=self.memory_size,
     )
     memory = {
+      **vae.first_maps(heard.draw.shape[-1]),
       "bank": found.embeddings[0],
-      "out": {"kernel": jnp.eye(heard.draw.shape[-1])},
     }
     mixtures = self.ways.recall(
-      {**gen, "memory": {**gen["memory"], **memory}},
+      {**gen, "memory": memory},
       *(heard.draw, heard.num_frames),
       remembers=True,
     )
@@ -112,7 +107,7 @@ class NaturalSpeechTraining:
     part = self.part(phase)
     if not part.is_judged:
       return jnp.zeros(()), ({}, model_state)
-    gen, example = params["gen"], self._example(batch)
+    gen, example = params["gen"], Example.of(batch)
     if part.is_tuning:
       expected = self._expect(
         gen, example, key, aligned=part.is_aligned, train=train
@@ -134,10 +129,10 @@ class NaturalSpeechTraining:
   def generator_loss(
     self, params, model_state, frozen, batch, key, *, step, phase, train
   ) -> Losses:
-    """L_bwd + L_fwd + L_rec, or in the end L_e2e."""
+    """L_bwd + L_fwd + L_rec, or in the end L_e2e; and of durations."""
     del frozen
     gen, disc = params["gen"], params["disc"]
-    part, example = self.part(phase), self._example(batch)
+    part, example = self.part(phase), Example.of(batch)
     weights, aligned = self.losses.weights, part.is_aligned
     expected = self._expect(gen, example, key, aligned=aligned, train=train)
     durations, terms = self._duration_terms(example, expected, part)
@@ -188,78 +183,6 @@ class NaturalSpeechTraining:
     frames = masks.length_mask(heard.num_frames, heard.draw.shape[1])
     log_std = masks.masked_mean(heard.posterior.log_std, frames)
     return loss, ({**terms, "posterior_log_std": log_std}, model_state)
-
-  def evaluate(
-    self, params, model_state, frozen, batch, key
-  ) -> dict[str, Mean]:
-    """How far what is voiced again, and what is said, is from the original.
-
-    What is said has the original's timing, so that frames can be compared.
-    """
-    del frozen
-    gen, example = params["gen"], self._example(batch)
-    heard = self._hear(gen, example, key)
-    expected = self._expect(gen, example, key, aligned=True, train=False)
-    divergence = self.ways.backward(gen, heard, expected, aligned=True)
-    frames = masks.length_mask(example.num_frames, heard.draw.shape[1])
-    voice = functools.partial(
-      self.ways.voice, gen, remembers=model_state["remembers"]
-    )
-    revoiced = voice(heard.posterior.mean, example.num_frames)
-    most_likely = expected._replace(draw=expected.prior.mean)
-    said = voice(self.ways.say(gen, most_likely), example.num_frames)
-    original = mel.log_mel(example.wav, self.spec)
-    apart = {
-      name: jnp.abs(mel.log_mel(wav, self.spec) - original).mean(-1)
-      for name, wav in {"revoiced": revoiced, "said": said}.items()
-    }
-    error = jnp.abs(expected.durations - example.durations)
-    return {
-      "backward": Mean.of(divergence),
-      **{
-        f"{name}_mel_db": Mean.of(distance * _DB_PER_NEPER, frames)
-        for name, distance in apart.items()
-      },
-      "duration_error_frames": Mean.of(error, example.phoneme_mask),
-    }
-
-  def sample(self, params, model_state, frozen, batch, key) -> dict[str, Array]:
-    """Originals, voiced again, and said with a timing of their own."""
-    del frozen
-    gen, example = params["gen"], self._example(batch)
-    heard = self._hear(gen, example, key)
-    expected = self._expect(gen, example, key, aligned=False, train=False)
-    voice = functools.partial(
-      self.ways.voice, gen, remembers=model_state["remembers"]
-    )
-    waves = {
-      "original": example.wav,
-      "revoiced": voice(heard.posterior.mean, heard.num_frames),
-      "said": voice(self.ways.say(gen, expected), expected.num_frames),
-    }
-    samples = {}
-    for name, wav in waves.items():
-      samples[f"audio/{name}"] = wav
-      samples[f"figure/{name}"] = mel.log_mel(wav, self.spec).swapaxes(1, 2)
-    weights = expected.upsampled.weights.mean(-1).swapaxes(1, 2)
-    samples["figure/phonemes_of_frames"] = weights
-    return samples
-
-  def _example(self, batch: Batch) -> Example:
-    phonemes = sharding.constrain_batch(batch["phonemes"])
-    none = jnp.zeros_like(phonemes)
-    return Example(
-      mixed=Mixed(
-        phonemes,
-        batch.get("sup_phonemes", none),
-        batch.get("span", none),
-      ),
-      phoneme_mask=masks.length_mask(batch["num_phonemes"], phonemes.shape[1]),
-      durations=batch["durations"].astype(jnp.float32),
-      wav=sharding.constrain_batch(batch["wav"]),
-      num_frames=batch["num_frames"],
-      f0_hz=batch["f0"] if self.has_pitch else None,
-    )
 
   @property
   def _judged(self) -> int:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """NaturalSpeech's stage: its phases, its memory, and that it learns."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,10 +10,12 @@ from configs import ns1 as ns1_config
 from ns_jax import sharding, stages
 from ns_jax.errors import UserError
 from ns_jax.models import codebooks
+from ns_jax.stages.ns1_example import Example
 from ns_jax.stages.ns1_schedule import Part, Schedule
 from ns_jax.training import state as state_lib
 from ns_jax.training import step as step_lib
 from ns_jax.training.metrics import merge_means
+from tests import codecs
 
 
 def make_stage(**overrides):
@@ -107,28 +107,63 @@ def test_steps_before_the_first_are_the_users_error():
     Schedule(flow=-1, durations=1, forward=1, memory=1, tuning=2)
 
 
-def test_the_pitch_that_is_taught_is_the_one_that_is_heard(batch, state):
-  """That of what the memory makes of a latent, once it is attached."""
+_BETWEEN = {"encoder", "durator", "flow", "posterior"}
+_VOICED = {"posterior", "memory", "decoder"}
+
+
+@pytest.mark.parametrize(
+  ("phase", "reached"),
+  [
+    (
+      1,
+      {
+        "log_mel": _VOICED,
+        "pitch": _VOICED,
+        "backward": _BETWEEN,
+        "forward": _BETWEEN,
+        "duration": {"encoder", "durator"},
+      },
+    ),
+    (
+      2,
+      {
+        "end_to_end": {"encoder", "durator", "flow", "memory", "decoder"},
+        "duration": {"encoder", "durator"},
+      },
+    ),
+  ],
+  ids=["main", "tuning"],
+)
+def test_each_loss_of_a_phase_teaches_what_it_should(
+  batch, state, phase, reached
+):
+  """T-C8, as the stage puts the ways together."""
   stage = make_stage(**{"loss.said": 0.0})
+  rng = np.random.default_rng(0)
+  shaken = codecs.shaken(state.params, rng, 0.1)
 
   @jax.jit
-  @functools.partial(jax.grad, has_aux=True)
-  def pitch_loss(gen, phase_state):
+  @jax.jacrev
+  def teach(gen):
     _, (terms, _) = stage.players[1].loss_fn(
-      {**state.params, "gen": gen},
-      *(phase_state, {}, batch, jax.random.key(9)),
-      step=jnp.array(4),
-      phase=1,
-      train=False,
+      {**shaken, "gen": gen},
+      *({"remembers": 1.0}, {}, batch, jax.random.key(9)),
+      step=jnp.array(6),
+      phase=phase,
+      train=True,
     )
-    return terms["pitch"], terms
+    return {name: terms[name] for name in reached}
 
-  gradient, terms = pitch_loss(state.params["gen"], {"remembers": 1.0})
-  assert "said_pitch" not in terms
-  assert np.any(gradient["memory"]["bank"])
-  assert np.any(gradient["posterior"]["in"]["kernel"])
-  assert np.any(gradient["decoder"]["pitch_out"]["kernel"])
-  assert not any(map(np.any, jax.tree.leaves(gradient["decoder"]["filters"])))
+  found = {}
+  for name, parts in teach(shaken["gen"]).items():
+    leaves = {part: jax.tree.leaves(tree) for part, tree in parts.items()}
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(leaves))
+    found[name] = {part for part in leaves if any(map(np.any, leaves[part]))}
+    if name == "pitch":  # it is heard in what the memory makes of latents
+      decoder = parts["decoder"]
+      assert np.any(decoder["pitch_out"]["kernel"])
+      assert not any(map(np.any, jax.tree.leaves(decoder["filters"])))
+  assert found == reached
 
 
 @pytest.mark.parametrize("phase", range(3))
@@ -180,7 +215,7 @@ def test_the_memory_begins_with_what_is_heard(batch, state):
   training = trainer(stage)
   key = jax.random.fold_in(state.key, state.step)
   hear_key, kmeans_key = jax.random.split(key)
-  example = training._example(batch)
+  example = Example.of(batch)
   heard = training.ways.hear(state.params["gen"], example, hear_key)
   frames = np.arange(32)[None] < batch["num_frames"][:, None]
   expected = codebooks.kmeans(
@@ -267,3 +302,30 @@ def test_presets_build_and_rules_match(preset):
     del gen["posterior"]
     size = sum(leaf.size for leaf in jax.tree.leaves(gen))
     assert size == pytest.approx(28.7e6, rel=5e-3)
+
+
+@pytest.mark.parametrize(
+  ("overrides", "message"),
+  [
+    ({"model.encoder.num_heads": 3}, "encoder.num_heads=3 must divide"),
+    ({"model.encoder.num_sup_phonemes": 50}, "num_sup_phonemes=50: give at"),
+    ({"model.encoder.relative_window": -1}, "relative_window=-1 must be 0"),
+    ({"model.memory.num_heads": 3}, "memory.num_heads=3 must divide"),
+    ({"model.memory.size": 0}, "memory.size=0 must be 1"),
+    ({"model.dim": 17, "model.encoder.num_heads": 1}, "memory.num_heads=8"),
+    ({"model.flow.num_couplings": 3}, "num_couplings=3 must be even"),
+    ({"model.durator.upsampler.num_weights": 0}, "num_weights=0 must be 1"),
+    ({"model.discriminators.periods": ()}, "discriminators: none is left"),
+    ({"model.discriminators.periods": (2, 0)}, "must be 1 or more"),
+    (
+      {
+        "model.discriminators.wave_channels": (4, 8),
+        "model.discriminators.num_wave_scales": 1,
+      },
+      "one more than wave_groups",
+    ),
+  ],
+)
+def test_sizes_that_do_not_fit_are_the_users_error(overrides, message):
+  with pytest.raises(UserError, match=message):
+    make_stage(**overrides)
