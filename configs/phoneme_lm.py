@@ -27,7 +27,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.ema_decay = 0.99
   config.data = dict(
     corpus="demo",  # or a text file, or a folder of records
-    corpus_size="full",
+    corpus_size="one_voice",
     dir="runs/data",
     reader="tf_data",
     example="text",
@@ -39,8 +39,8 @@ def get_config(preset: str = "") -> ConfigDict:
       num_sup_phonemes=512,  # single phonemes among them; 0: phonemes alone
       num_layers=3,
       num_heads=2,
-      filter_size=192,
-      kernel_size=3,
+      filter_size=256,
+      kernel_size=5,
       dropout_rate=0.1,
       relative_window=4,
       embedding_std=0.3,
@@ -97,7 +97,7 @@ def _tiny(config: ConfigDict) -> None:
 
 
 def _small(config: ConfigDict) -> None:
-  config.data.update(reader="array_record", max_phonemes=64)
+  config.data.update(corpus_size="full", reader="array_record", max_phonemes=64)
   config.model.dim = 128
   config.model.encoder.update(
     num_sup_phonemes=8_000, num_layers=4, filter_size=512
@@ -110,7 +110,9 @@ def _small(config: ConfigDict) -> None:
 def _paper(config: ConfigDict) -> None:
   config.dtype = "bfloat16"
   config.ema_decay = 0.9999
-  config.data.update(reader="array_record", max_phonemes=256)
+  config.data.update(
+    corpus_size="full", reader="array_record", max_phonemes=256
+  )
   config.model.dim = 192
   config.model.encoder.update(
     num_sup_phonemes=30_088, num_layers=6, filter_size=768

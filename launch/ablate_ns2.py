@@ -58,7 +58,7 @@ def main() -> None:
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument("--out", required=True, type=pathlib.Path)
-  parser.add_argument("--corpus", default="demo")
+  parser.add_argument("--corpus", type=runs.corpus, default="demo")
   parser.add_argument("--steps", type=int, default=1000)
   args = parser.parse_args()
   args.out = args.out.absolute()

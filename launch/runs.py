@@ -19,6 +19,11 @@ def train(
   )
 
 
+def corpus(name: str) -> str:
+  """A corpus by name, or a file or folder as seen from where a script began."""
+  return name if name == "demo" else str(pathlib.Path(name).absolute())
+
+
 def run(*command: object) -> None:
   """Runs Python in the project's folder; where it fails, so does the script."""
   root = pathlib.Path(__file__).parents[1]
