@@ -32,12 +32,13 @@ _LONGEST_NAME = 240  # bytes, with room for what marks it as unfinished
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-  """Choices of the solver; None: as the model's config says."""
+  """Choices of how to sample; None: as the model's config says."""
 
   solver: str | None = None
   steps: int | None = None
   temperature: float | None = None
   guidance: float | None = None
+  max_phonemes: int | None = None  # that a model of ns1 says at once
 
   @classmethod
   def of(cls, sample: Mapping[str, Any]) -> "Sampling":
@@ -45,13 +46,17 @@ class Sampling:
     names = [field.name for field in dataclasses.fields(cls)]
     return cls(**{name: sample[name] for name in names if name in sample})
 
+  def given(self) -> dict[str, Any]:
+    """Those that were chosen."""
+    chosen = dataclasses.asdict(self)
+    return {name: value for name, value in chosen.items() if value is not None}
+
 
 def load(model: str, sampling: Sampling | None = None) -> Synthesizer:
   """The model of a bundle or workdir, or the one that comes along."""
   synthesizer = Synthesizer.load(model)
-  chosen = dataclasses.asdict(sampling or Sampling())
-  given = {name: value for name, value in chosen.items() if value is not None}
-  synthesizer.options = dataclasses.replace(synthesizer.options, **given)
+  chosen = (sampling or Sampling()).given()
+  synthesizer.options = dataclasses.replace(synthesizer.options, **chosen)
   return synthesizer
 
 
@@ -75,14 +80,12 @@ def load_speaker(
     raise UserError(
       f"{model}: speaks in a voice of its own; leave out --prompt"
     )
+  chosen = sampling.given()
   for name in ("solver", "steps", "guidance"):
-    if getattr(sampling, name) is not None:
+    if name in chosen:
       raise UserError(f"{model}: has no diffusion; leave out --{name}")
   speaker = SingleVoice.load(folder)
-  if sampling.temperature is not None:
-    speaker.options = dataclasses.replace(
-      speaker.options, temperature=sampling.temperature
-    )
+  speaker.options = dataclasses.replace(speaker.options, **chosen)
   return speaker
 
 

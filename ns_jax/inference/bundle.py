@@ -61,7 +61,7 @@ def write(
     half = np.asarray(array).astype(np.float16)
     if not np.isfinite(half).all():
       raise UserError(f"{name}: does not fit in half precision")
-    tensors[name] = np.ascontiguousarray(half)
+    tensors[name] = np.asarray(half, order="C")
   facts = {"format": "ns_jax", "step": str(step)}
   try:
     folder.mkdir(parents=True, exist_ok=True)

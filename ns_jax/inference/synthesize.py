@@ -52,8 +52,8 @@ class Synthesizer:
     config = weights.config
     if config.get("stage") not in STAGES:
       raise UserError(
-        f"a model of the stage {config.get('stage')} cannot speak; "
-        "give a bundle or workdir of ns2"
+        f"a model of the stage {config.get('stage')} cannot speak "
+        "in the voice of a prompt; give a bundle or workdir of ns2"
       )
     self.spec = AudioSpec(**config.audio)
     self._path = SampleOptions(**config.sample)  # a distilled model's only one

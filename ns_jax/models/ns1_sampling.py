@@ -79,10 +79,9 @@ def speak(
   prior, upsampled = _call(
     model, params, hidden, durations, mask, num_frames, method="prior"
   )
-  noise = jax.vmap(lambda key: jax.random.normal(key, prior.mean.shape[1:]))(
-    keys
+  drawn = jax.vmap(lambda one, key: one.draw(key, options.temperature))(
+    prior, keys
   )
-  drawn = prior.mean + options.temperature * jnp.exp(prior.log_std) * noise
   frames = masks.length_mask(durator.frame_counts(durations), num_frames)
   latents = _call(model, params, drawn, frames, method="to_posterior")
   wav = _call(
