@@ -53,7 +53,7 @@ def get_config(preset: str = "") -> ConfigDict:
     ),
     flow=dict(num_couplings=4, num_layers=2, kernel_size=3),
     posterior=dict(num_layers=4, kernel_size=3),
-    memory=dict(size=256, num_heads=8),
+    memory=dict(size=256, num_heads=24),  # few channels each: less is lost
     decoder=dict(
       architecture="source_filter",
       dim=160,
@@ -80,14 +80,14 @@ def get_config(preset: str = "") -> ConfigDict:
     ),
     adversarial=dict(
       kind="least_squares",
-      start_step=1400,
+      start_step=1300,
       ramp_steps=50,
       num_clips=FieldReference(4),
     ),
   )
   config.divergence = dict(form="moment", gamma=0.01, warp=1.0)
   config.schedule = dict(
-    flow=0, durations=1400, forward=1400, memory=1400, tuning=1480
+    flow=0, durations=1300, forward=1300, memory=1300, tuning=1380
   )
   config.slice_frames = 40
   # Of the terms on waves, one of weight 0 is not computed.
@@ -119,14 +119,14 @@ def get_config(preset: str = "") -> ConfigDict:
     schedule="cosine",
     warmup_steps=200,
     decay_rate=1.0,
-    decay_steps=1650,  # later than the end: the last phases learn, too
+    decay_steps=1550,  # later than the end: the last phases learn, too
     b1=0.8,
     b2=0.99,
     weight_decay=0.01,
     clip_norm=FieldReference(10.0),
   )
   config.train = dict(
-    num_steps=1500,
+    num_steps=1400,
     batch_size=8,
     log_every=25,
     eval_every=500,
@@ -158,7 +158,7 @@ def _tiny(config: ConfigDict) -> None:
   config.model.durator.predictor.num_layers = 1
   config.model.flow.update(num_couplings=2, num_layers=2)
   config.model.posterior.num_layers = 2
-  config.model.memory.size = 8
+  config.model.memory.update(size=8, num_heads=8)
   config.model.decoder.update(dim=16, num_layers=1)
   config.model.discriminators.update(periods=(2, 3), period_channels=(2, 4))
   config.model.spectral.compressed_windows = (256,)
@@ -178,7 +178,7 @@ def _small(config: ConfigDict) -> None:
   config.model.update(dim=128)
   config.model.encoder.update(num_layers=4, filter_size=512, kernel_size=3)
   config.model.posterior.num_layers = 6
-  config.model.memory.size = 500
+  config.model.memory.update(size=500, num_heads=32)
   config.model.decoder.update(dim=256, num_layers=6)
   config.model.discriminators.update(period_channels=(8, 32, 64, 64))
   config.model.adversarial.update(start_step=3_800, ramp_steps=200)

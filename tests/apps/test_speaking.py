@@ -7,7 +7,8 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from ns_jax.apps import cli
+from ns_jax.apps import cli, speaking
+from ns_jax.models.ns1_sampling import SampleOptions
 from tests import narrators, speakers
 
 
@@ -83,6 +84,15 @@ def test_a_model_with_a_voice_of_its_own(tmp_path, folder):
   }.items():
     result = call(*args, "--overwrite")
     assert result.exit_code == 2 and message in result.stderr
+
+
+def test_a_config_says_how_a_model_with_a_voice_samples(tmp_path):
+  sample = {"temperature": 0.5, "max_phonemes": 7}
+  speaker = speaking.load_speaker(
+    str(narrators.bundle(tmp_path)), [], speaking.Sampling.of(sample)
+  )
+  assert speaker.options == SampleOptions(**sample)
+  assert speaker.max_phonemes == 7
 
 
 def test_a_model_of_any_voice_needs_one(tmp_path, folder):
