@@ -4,7 +4,7 @@
   python -m ns_jax.main --config=configs/ns1.py
 
 preset   hardware           time     result
-(none)   2 CPU cores        14 min   one voice of the built-in demo: of unseen
+(none)   2 CPU cores        15 min   one voice of the built-in demo: of unseen
                                      sentences 41 % of the words are misheard,
                                      of its recordings 29 %
 :tiny    2 CPU cores        3 min    for tests only; nearly all compiling

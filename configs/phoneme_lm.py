@@ -5,7 +5,9 @@
     --config.data.corpus=book.txt
 
 preset   hardware      time     result
-(none)   2 CPU cores   minutes  300 sentences of the built-in demo; not measured
+(none)   2 CPU cores   5 min    748 sentences of the built-in demo, beside other
+                                work: of unseen masked phonemes 34 % are told,
+                                of sup-phonemes 38 %
 :tiny    2 CPU cores   seconds  for tests only
 :small   2 CPU cores   32 min   one pass over 32,000 of 70,000 sentences of
                                 documentation, beside other work: of unseen
