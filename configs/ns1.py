@@ -8,7 +8,7 @@ preset   hardware           time     result
                                      sentences 41 % of the words are misheard,
                                      of its recordings 29 %
 :tiny    2 CPU cores        3 min    for tests only; nearly all compiling
-:small   2 CPU cores        85 min   78 minutes of one real speaker: 15 % of the
+:small   2 CPU cores        85 min   78 minutes of one real speaker: 14 % of the
                                      words misheard, of her recordings 5 %
 :paper   8 x 32 GB GPU      weeks    sizes of NaturalSpeech; not trained yet
 """
