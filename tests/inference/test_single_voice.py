@@ -93,6 +93,7 @@ def test_a_bundle_speaks_like_the_run(tmp_path, readings):
   np.testing.assert_array_equal(ours.durations, run.durations)
   np.testing.assert_allclose(ours.wav, run.wav, atol=1e-5)
   assert "posterior" not in loaded.weights.params["gen"]
+  assert np.shape(loaded.weights.model_state["remembers"]) == ()
   with pytest.raises(UserError, match="cannot hear"):
     loaded.revoice(np.zeros(200, np.float32))
 

@@ -152,6 +152,7 @@ def test_each_loss_of_a_phase_teaches_what_it_should(
       phase=phase,
       train=True,
     )
+    assert "said_pitch" not in terms
     return {name: terms[name] for name in reached}
 
   found = {}
@@ -160,6 +161,8 @@ def test_each_loss_of_a_phase_teaches_what_it_should(
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(leaves))
     found[name] = {part for part in leaves if any(map(np.any, leaves[part]))}
     if name == "pitch":  # it is heard in what the memory makes of latents
+      assert np.any(parts["memory"]["bank"])
+      assert np.any(parts["posterior"]["in"]["kernel"])
       decoder = parts["decoder"]
       assert np.any(decoder["pitch_out"]["kernel"])
       assert not any(map(np.any, jax.tree.leaves(decoder["filters"])))
@@ -209,7 +212,14 @@ def test_every_phase_steps(batch, state, phase):
 def test_the_memory_begins_with_what_is_heard(batch, state):
   stage = make_stage()
   begin = jax.jit(step_lib.make_begin_step(stage, 1))
+  gen = state.params["gen"]
+  decayed = jax.tree.map(lambda leaf: 0.5 * leaf, gen["memory"])
+  gen = {**gen, "memory": decayed}
+  state = state.replace(params={**state.params, "gen": gen})
   after = begin(state, batch)
+  maps = after.params["gen"]["memory"]
+  for name, size in {"query": 0.25, "key": 1.0, "value": 1.0}.items():
+    np.testing.assert_array_equal(maps[name]["kernel"], size * np.eye(16))
   assert state.model_state["remembers"] == 0.0
   assert after.model_state["remembers"] == 1.0
   training = trainer(stage)
