@@ -2,6 +2,7 @@
 """Mel spectrograms of linear magnitudes (not power)."""
 
 import functools
+import math
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from ns_jax.audio import AudioSpec
 from ns_jax.dsp import stft
 
 LOG_FLOOR = 1e-5
+DB_PER_NEPER = 20.0 / math.log(10.0)  # a log-mel is in nepers
 # Slaney's scale: linear below 1 kHz, logarithmic above.
 _HZ_PER_MEL = 200.0 / 3.0
 _BREAK_HZ = 1000.0

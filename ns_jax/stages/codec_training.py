@@ -2,7 +2,6 @@
 """What the codec's stage does: forward passes, codebooks, held-out measures."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +18,6 @@ from ns_jax.models import codebooks, quantizer
 from ns_jax.models import codec as codec_lib
 from ns_jax.stages import wave_losses
 from ns_jax.training.metrics import Mean
-
-_DB_PER_NEPER = 20.0 / math.log(10.0)
 
 Losses = tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]
 
@@ -149,7 +146,7 @@ class CodecTraining:
     return {
       "spectral_linear": Mean.of(linear),
       "spectral_log": Mean.of(logarithmic),
-      "log_mel_db": Mean.of(difference.mean(-1) * _DB_PER_NEPER, frame_mask),
+      "log_mel_db": Mean.of(difference.mean(-1) * mel.DB_PER_NEPER, frame_mask),
       "si_sdr_db": Mean.of(wave.si_sdr_db(batch["wav"], fake, sample_mask)),
       "commitment": Mean.of(commitment, frame_mask),
       "perplexity": Mean.of(usage),

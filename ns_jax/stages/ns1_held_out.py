@@ -3,7 +3,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,8 +16,6 @@ from ns_jax.dsp import mel
 from ns_jax.stages.ns1_example import Example
 from ns_jax.stages.ns1_terms import Expected, Heard, Ways
 from ns_jax.training.metrics import Mean
-
-_DB_PER_NEPER = 20.0 / math.log(10.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +50,7 @@ class HeldOut:
     return {
       "backward": Mean.of(divergence),
       **{
-        f"{name}_mel_db": Mean.of(distance * _DB_PER_NEPER, frames)
+        f"{name}_mel_db": Mean.of(distance * mel.DB_PER_NEPER, frames)
         for name, distance in apart.items()
       },
       "duration_error_frames": Mean.of(error, example.phoneme_mask),
@@ -82,9 +79,11 @@ class HeldOut:
     self, gen: Params, example: Example, key: Array, *, aligned: bool
   ) -> tuple[Heard, Expected]:
     hear_key, expect_key = jax.random.split(key)
-    return self.ways.hear(gen, example, hear_key), self.ways.expect(
+    heard = self.ways.hear(gen, example, hear_key)
+    expected = self.ways.expect(
       gen, example, expect_key, aligned=aligned, train=False
     )
+    return heard, expected
 
   def _voice(
     self, gen: Params, model_state: Mapping[str, Any]
