@@ -228,8 +228,9 @@ def make_discriminators(dtype: Any, **options: Any) -> Discriminators:
     UserError: there is none, or sizes that do not fit one another.
   """
   made = Discriminators(dtype=dtype, **options)
+  has_waves = made.wave_channels and made.num_wave_scales
   kinds = (
-    made.wave_channels and made.num_wave_scales,
+    has_waves,
     made.stft_channels,
     made.band_channels and made.band_windows,
     made.period_channels and made.periods,
@@ -240,7 +241,7 @@ def make_discriminators(dtype: Any, **options: Any) -> Discriminators:
       f"{where}: none is left; for a training without, set "
       "config.model.adversarial.start_step beyond its end"
     )
-  if kinds[0] and len(made.wave_channels) != len(made.wave_groups) + 1:
+  if has_waves and len(made.wave_channels) != len(made.wave_groups) + 1:
     raise UserError(
       f"{where}: wave_channels={made.wave_channels} must be one more than "
       f"wave_groups={made.wave_groups}"
