@@ -50,6 +50,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.train = dict(
     num_steps=800,
     batch_size=16,
+    micro_batches=1,
     log_every=25,
     eval_every=100,
     save_every=200,

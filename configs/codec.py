@@ -92,6 +92,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.train = dict(
     num_steps=1700,
     batch_size=16,
+    micro_batches=1,
     log_every=25,
     eval_every=250,
     save_every=250,

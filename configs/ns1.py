@@ -128,6 +128,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.train = dict(
     num_steps=1400,
     batch_size=8,
+    micro_batches=1,
     log_every=25,
     eval_every=500,
     save_every=500,

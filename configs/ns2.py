@@ -57,7 +57,7 @@ def get_config(preset: str = "") -> ConfigDict:
     filter_size=192,
     kernel_size=5,
     dropout_rate=0.1,
-    remat=False,
+    remat="none",
   )
   predictor = dict(
     num_layers=3,
@@ -66,7 +66,7 @@ def get_config(preset: str = "") -> ConfigDict:
     conv_dropout_rate=0.1,
     attention_dropout_rate=0.1,
     hears_prompt=True,
-    remat=False,
+    remat="none",
   )
   config.model = dict(
     dim=96,
@@ -86,7 +86,7 @@ def get_config(preset: str = "") -> ConfigDict:
       num_queries=8,
       hears="queries",
       dropout_rate=0.0,
-      remat=False,
+      remat="none",
     ),
     schedule=dict(name="vp", beta_0=0.05, beta_1=20.0),
     prediction="data",
@@ -128,6 +128,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.train = dict(
     num_steps=1000,
     batch_size=16,
+    micro_batches=1,
     log_every=25,
     eval_every=200,
     save_every=200,
@@ -218,7 +219,7 @@ def _full_size(config: ConfigDict) -> None:
       filter_size=2048,
       kernel_size=9,
       dropout_rate=0.2,
-      remat=True,
+      remat="full",
     )
     config.model.phoneme_encoder.embedding_std = 0.02
   for name in ("duration_predictor", "pitch_predictor"):
@@ -227,7 +228,7 @@ def _full_size(config: ConfigDict) -> None:
       num_heads=8,
       conv_dropout_rate=0.5,
       attention_dropout_rate=0.2,
-      remat=True,
+      remat="full",
     )
   config.model.pitch_embedding.update(num_bins=512, embedding_std=0.02)
   config.model.denoiser.update(
@@ -237,7 +238,7 @@ def _full_size(config: ConfigDict) -> None:
     num_heads=8,
     num_queries=32,
     dropout_rate=0.2,
-    remat=True,
+    remat="full",
   )
   config.optim.update(
     peak_lr=5e-4, schedule="inverse_sqrt", warmup_steps=32_000
@@ -269,12 +270,12 @@ def _small(config: ConfigDict) -> None:
   config.model.dim = 256
   for name in ("phoneme_encoder", "prompt_encoder"):
     config.model[name].update(
-      num_layers=4, num_heads=4, filter_size=1024, remat=False
+      num_layers=4, num_heads=4, filter_size=1024, remat="none"
     )
   for name in ("duration_predictor", "pitch_predictor"):
-    config.model[name].update(num_layers=12, num_heads=4, remat=False)
+    config.model[name].update(num_layers=12, num_heads=4, remat="none")
   config.model.denoiser.update(
-    dim=384, num_layers=18, cond_kernel_size=1, num_heads=6, remat=False
+    dim=384, num_layers=18, cond_kernel_size=1, num_heads=6, remat="none"
   )
   config.optim.warmup_steps = 4_000
   config.train.update(num_steps=200_000, batch_size=32)

@@ -46,7 +46,7 @@ def get_config(preset: str = "") -> ConfigDict:
       dropout_rate=0.1,
       relative_window=4,
       embedding_std=0.3,
-      remat=False,
+      remat="none",
     ),
   )
   config.objective = dict(mask_rate=0.15)
@@ -66,6 +66,7 @@ def get_config(preset: str = "") -> ConfigDict:
   config.train = dict(
     num_steps=1000,
     batch_size=32,
+    micro_batches=1,
     log_every=25,
     eval_every=200,
     save_every=200,

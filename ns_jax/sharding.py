@@ -119,9 +119,18 @@ def _fsdp_spec(leaf: Any, fsdp_size: int) -> PartitionSpec:
 
 def constrain_batch(x: jax.Array) -> jax.Array:
   """Pins axis 0 of an activation to the batch axes; a no-op without a mesh."""
+  return _constrain(x, PartitionSpec(BATCH_AXES))
+
+
+def constrain_parts(x: jax.Array) -> jax.Array:
+  """The same for axis 1 of a batch's parts, [parts, B / parts, ...]."""
+  return _constrain(x, PartitionSpec(None, BATCH_AXES))
+
+
+def _constrain(x: jax.Array, spec: PartitionSpec) -> jax.Array:
   if jax.sharding.get_abstract_mesh().empty:
     return x
-  return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH_AXES))
+  return jax.lax.with_sharding_constraint(x, spec)
 
 
 def to_global(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from importlib import util
 from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from data_pipelines import input_pipeline
 from ns_jax import evaluation, sharding, stages
 from ns_jax.apps import corpora
 from ns_jax.errors import UserError
 from ns_jax.inference import restore
+from ns_jax.nn import remat
 from ns_jax.training import workdir
 
 DTYPES = ("float32", "bfloat16")
@@ -55,6 +57,7 @@ def check(
       f"{name}.data.reader=tf_data needs TensorFlow, which is not installed; "
       f"use --{name}.data.reader=array_record"
     )
+  _check_remat(config.model, f"{name}.model")
   _check_batches(config, name, splits)
   if stages.build(config).has_one_voice and "train" in splits:
     corpora.check_one_voice(config, name)
@@ -85,6 +88,15 @@ def check(
     check(config.codec, f"{name}.codec", splits=splits)
 
 
+def _check_remat(section: Any, name: str) -> None:
+  """Checks the policies that a section and those in it name."""
+  for field, value in section.items():
+    if isinstance(value, ConfigDict):
+      _check_remat(value, f"{name}.{field}")
+    elif field == "remat":
+      remat.check(value, f"{name}.{field}")
+
+
 def _check_trained(config: Any, name: str, field: str) -> None:
   """What a run begins with or learns from must be its own model."""
   folder = restore.weights_folder(config[field], "ns2")
@@ -105,12 +117,13 @@ def _check_batches(config: Any, name: str, splits: tuple[str, ...]) -> None:
       f"{name}.mesh: data x fsdp = {shards} is no multiple of the "
       f"{jax.process_count()} processes; lower {name}.mesh.tensor"
     )
-  for field in ("train", "eval"):
+  for field, parts in (("train", config.train.micro_batches), ("eval", 1)):
     batch_size = config[field].batch_size
-    if batch_size < 1 or batch_size % shards:
+    if min(batch_size, parts) < 1 or batch_size % (shards * parts):
       raise UserError(
         f"{name}.{field}.batch_size={batch_size} does not divide over "
-        f"{shards} device(s); use a multiple of {shards}"
+        f"{shards} device(s) in {parts} part(s) each; "
+        f"use a multiple of {shards * max(parts, 1)}"
       )
   sizes = corpora.split_sizes(config, name)
   for split in splits:

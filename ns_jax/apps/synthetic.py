@@ -26,7 +26,7 @@ _WORD_PHONEMES, _SUP_PHONEMES = 4, 2  # phonemes of each
 _FRAMES = 16  # of a wave that is only there to initialise a codec
 
 
-def batch(config: Any, stage: Stage, num_rows: int) -> dict[str, np.ndarray]:
+def batch(config: Any, stage: Stage, num_rows: int) -> dict[str, Any]:
   """Rows of a training batch, made as those of real records are.
 
   Args:
@@ -35,7 +35,7 @@ def batch(config: Any, stage: Stage, num_rows: int) -> dict[str, np.ndarray]:
     num_rows: rows, whatever the config's batch size.
 
   Returns:
-    Arrays [num_rows, ...], as `data_pipelines.examples` has them.
+    Numpy arrays [num_rows, ...], as `data_pipelines.examples` has them.
   """
   spec = AudioSpec(**config.audio)
   make_example = examples.make_example_fn(config.data, stage.features, spec)
@@ -120,7 +120,7 @@ def _codec(config: Any) -> dict[str, Any]:
   shape = (*_codebooks(config), code_dim)
   embeddings = jax.random.normal(jax.random.key(1), shape)
   codec = SpeechCodec(config.codec, params, embeddings)
-  return codec.frozen(jnp.zeros(latent_dim), jnp.ones(latent_dim))
+  return codec.frozen(np.zeros(latent_dim), np.ones(latent_dim))
 
 
 def _params(config: Any, weights: dict[str, Any]) -> Params:

@@ -32,7 +32,7 @@ class Denoiser(nn.Module):
   num_queries: int
   dropout_rate: float
   hears: str
-  remat: bool = False
+  remat: str = "none"  # a policy of nn.remat
   dtype: Any = jnp.float32
 
   @nn.compact

@@ -50,7 +50,7 @@ class MixedEncoder(nn.Module):
   dropout_rate: float
   relative_window: int
   embedding_std: float
-  remat: bool = False
+  remat: str = "none"  # a policy of nn.remat
   dtype: Any = jnp.float32
 
   def setup(self):

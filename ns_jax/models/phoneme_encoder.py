@@ -21,7 +21,7 @@ class PhonemeEncoder(nn.Module):
   kernel_size: int
   dropout_rate: float
   embedding_std: float
-  remat: bool = False
+  remat: str = "none"  # a policy of nn.remat
   dtype: Any = jnp.float32
 
   @nn.compact

@@ -146,7 +146,7 @@ class PromptEncoder(nn.Module):
   filter_size: int
   kernel_size: int
   dropout_rate: float
-  remat: bool = False
+  remat: str = "none"  # a policy of nn.remat
   dtype: Any = jnp.float32
 
   @nn.compact

@@ -15,7 +15,7 @@ from flax import linen as nn
 from ns_jax import masks
 from ns_jax.array_types import Array
 from ns_jax.models.prompt import Prompt
-from ns_jax.nn import attention, conv
+from ns_jax.nn import attention, conv, remat
 
 BLOCK_LAYERS = 3
 MIN_F0_HZ, MAX_F0_HZ = 50.0, 1100.0
@@ -110,7 +110,7 @@ class Predictor(nn.Module):
   attention_dropout_rate: float
   bias: tuple[float, ...]  # of the outputs, at the start of training
   hears_prompt: bool
-  remat: bool = False
+  remat: str = "none"  # a policy of nn.remat
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -128,9 +128,7 @@ class Predictor(nn.Module):
     Returns:
       [B, T, len(bias)] float32.
     """
-    block = PredictorBlock
-    if self.remat:
-      block = nn.remat(block, prevent_cse=False, static_argnums=(4,))
+    block = remat.wrapped(PredictorBlock, self.remat, (4,))
     options = (
       self.kernel_size,
       self.num_heads,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ns_jax.array_types import Array
-from ns_jax.nn import attention, conv, embeddings
+from ns_jax.nn import attention, conv, embeddings, remat
 
 
 class TransformerLayer(nn.Module):
@@ -69,7 +69,7 @@ class Transformer(nn.Module):
   filter_size: int
   kernel_size: int
   dropout_rate: float
-  remat: bool = False
+  remat: str = "none"  # a policy of nn.remat
   dtype: Any = jnp.float32
   out_kernel_size: int = 1  # of the second convolution
   relative_window: int | None = None  # attention knows distances up to it
@@ -89,9 +89,7 @@ class Transformer(nn.Module):
     _, length, width = x.shape
     positions = embeddings.sinusoidal(jnp.arange(length), width)
     x = (x + positions[None]).astype(self.dtype)
-    layer = TransformerLayer
-    if self.remat:
-      layer = nn.remat(layer, prevent_cse=False, static_argnums=(3,))
+    layer = remat.wrapped(TransformerLayer, self.remat, (3,))
     x, _ = nn.scan(
       layer,
       variable_axes={"params": 0},

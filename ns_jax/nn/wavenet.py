@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ns_jax.array_types import Array
-from ns_jax.nn import attention, conv, film
+from ns_jax.nn import attention, conv, film, remat
 
 BLOCK_LAYERS = 3
 
@@ -121,7 +121,7 @@ class WaveNet(nn.Module):
   num_heads: int
   dropout_rate: float
   attends: bool = True  # False: no layer hears the prompt
-  remat: bool = False
+  remat: str = "none"  # a policy of nn.remat
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -154,9 +154,7 @@ class WaveNet(nn.Module):
     # projections that follow can do.
     cond = nn.LayerNorm(dtype=self.dtype, name="cond_norm")(cond)
     args = (cond * mask[..., None], time, prompt, prompt_mask, mask, train)
-    block = Block
-    if self.remat:
-      block = nn.remat(block, prevent_cse=False, static_argnums=(7,))
+    block = remat.wrapped(Block, self.remat, (7,))
     options = (
       self.kernel_size,
       self.dilation,

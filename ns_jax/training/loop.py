@@ -39,15 +39,15 @@ class Feeds:
 class _Program:
   """The compiled functions of a run, with pinned layouts and donated state."""
 
-  def __init__(self, stage: Stage, mesh: Any, state: Any):
-    """Args: stage, mesh, and the state or its shapes."""
+  def __init__(self, stage: Stage, mesh: Any, state: Any, micro_batches: int):
+    """Args: stage, mesh, the state or its shapes, parts of a batch."""
     rules = stage.partition_rules
     self.state_shardings = sharding.tree_shardings(state, mesh, rules)
     batch, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
     self._stage = stage
     self._train_steps = [
       jax.jit(
-        step.make_train_step(stage, phase),
+        step.make_train_step(stage, phase, micro_batches),
         donate_argnums=0,
         in_shardings=(self.state_shardings, batch),
         out_shardings=(self.state_shardings, everywhere),
@@ -119,7 +119,7 @@ def fit(
   )
   given = dict(frozen), dict(start or {})
   abstract = jax.eval_shape(make_state, first_batch, *given)
-  program = _Program(stage, mesh, abstract)
+  program = _Program(stage, mesh, abstract, config.train.micro_batches)
   checkpointer = checkpoint.Checkpointer(workdir, keep=config.train.keep)
   try:
     state = checkpointer.restore_latest(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from ns_jax.array_types import Array, Batch
+from ns_jax.training import accumulation
 from ns_jax.training.metrics import Mean
 from ns_jax.training.stage import Stage
 from ns_jax.training.state import TrainState, inference_params, replaced
@@ -17,9 +18,15 @@ Logs = dict[str, Array]
 
 
 def make_train_step(
-  stage: Stage, phase: int = 0
+  stage: Stage, phase: int = 0, micro_batches: int = 1
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Logs]]:
-  """Returns (state, batch) -> (next state, scalars to log), of a phase."""
+  """Returns (state, batch) -> (next state, scalars to log), of a phase.
+
+  Args:
+    stage: what to train.
+    phase: which of the stage's.
+    micro_batches: parts of a batch, see `accumulation`.
+  """
 
   def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Logs]:
     key = jax.random.fold_in(state.key, state.step)
@@ -27,12 +34,12 @@ def make_train_step(
     model_state, logs = state.model_state, {}
     for player in stage.players:  # unrolled while tracing
 
-      def loss_fn(own_params, player=player, params=params, ms=model_state):
+      def loss_fn(own, model_state, rows, key, player=player, params=params):
         return player.loss_fn(
-          {**params, player.name: own_params},
-          ms,
+          {**params, player.name: own},
+          model_state,
           state.frozen,
-          batch,
+          rows,
           # The players share one key: XLA then merges the two identical
           # generator forwards of a GAN step.
           jax.random.clone(key),
@@ -41,9 +48,11 @@ def make_train_step(
           train=True,
         )
 
-      grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+      grad_fn = accumulation.value_and_grad(loss_fn, micro_batches)
       own_params = params[player.name]
-      (loss, (terms, model_state)), grads = grad_fn(own_params)
+      (loss, (terms, model_state)), grads = grad_fn(
+        own_params, model_state, batch, key
+      )
       updates, new_opt = player.tx.update(
         grads, opt_state[player.name], own_params
       )

@@ -23,11 +23,13 @@ _FREE_SECTIONS = ("mesh", "eval", "sample", "frozen")
 _FREE_FIELDS = (
   "data.dir",
   "data.reader",
+  "remat",
   "train.num_steps",
   "train.log_every",
   "train.eval_every",
   "train.save_every",
   "train.keep",
+  "train.micro_batches",
 )
 
 

@@ -57,21 +57,6 @@ def test_dropout_acts_in_training_only():
   assert not np.allclose(run(True, 0), run(True, 1))
 
 
-def test_remat_recomputes_layers():
-  x, params = _init()
-
-  def trace(stack):
-    def loss(params):
-      key = jax.random.key(0)
-      y = stack.apply(params, x, MASK, train=True, rngs={"dropout": key})
-      return jnp.sum(y**2)
-
-    return str(jax.make_jaxpr(jax.grad(loss))(params))
-
-  assert "remat" in trace(STACK.clone(remat=True))
-  assert "remat" not in trace(STACK)
-
-
 def test_relative_positions_and_a_second_convolution():
   """The size of VITS's encoder, and still nothing is heard of the padding."""
   stack = transformer.Transformer(

@@ -115,15 +115,3 @@ def test_forty_layers_see_eighty_frames_to_each_side():
     gradient = jax.jit(jax.grad(output))(inputs["x"].astype(jnp.float64))
     seen = np.flatnonzero(np.abs(gradient[0]).sum(-1))
   assert (seen.min(), seen.max()) == (centre - 80, centre + 80)
-
-
-def test_remat_recomputes_blocks():
-  inputs = _inputs()
-
-  def trace(stack):
-    params = _init(stack, inputs)
-    loss = lambda p: jnp.sum(stack.apply(p, **inputs, train=True) ** 2)
-    return str(jax.make_jaxpr(jax.grad(loss))(params))
-
-  assert "remat" in trace(_stack(3, remat=True))
-  assert "remat" not in trace(_stack(3))

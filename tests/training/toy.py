@@ -25,7 +25,7 @@ def make_config(num_steps: int = 12, **train) -> ConfigDict:
       mesh=dict(data=-1, fsdp=1, tensor=1),
       eval=dict(num_batches=2),
       train=dict(num_steps=num_steps, log_every=1, eval_every=6, save_every=3)
-      | dict(keep=3)
+      | dict(keep=3, micro_batches=1)
       | train,
     )
   )
