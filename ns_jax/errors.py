@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one exception a user's mistake becomes: a single clear line."""
+"""What ends a command early, other than a bug of ours."""
 
 
 class UserError(Exception):
@@ -8,3 +8,7 @@ class UserError(Exception):
   `ns_jax.main` prints it without a traceback and exits with status 2. Anything
   else that escapes is a bug of ours and keeps its traceback.
   """
+
+
+class Preempted(Exception):
+  """Training was told to stop, and has saved; its argument is the step."""

@@ -7,13 +7,14 @@ notebook.
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from ns_jax.apps import terminal
+from ns_jax.apps import processes, terminal
 from ns_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -62,8 +63,9 @@ def run(argv: Sequence[str]) -> None:
     raise UserError(
       "--text, --prompt and --out are for speaking: add --mode=synthesize"
     )
-  _start_distributed()
+  processes.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
   terminal.cache_compiled()
+  processes.agree_on_versions()
   # After the processes have met, because these reach for devices and data.
   from ns_jax.apps import jobs
 
@@ -82,22 +84,19 @@ def run(argv: Sequence[str]) -> None:
     jobs.synthesize(config, workdir, text=_TEXT.value, prompt=prompt, out=out)
 
 
-def _start_distributed() -> None:
-  """Joins the processes of a pod, a Slurm job or plain hosts."""
-  on_pod = "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
-  on_slurm = int(os.environ.get("SLURM_NTASKS", "1")) > 1
-  if _NUM_PROCESSES.value is not None:
-    jax.distributed.initialize(
-      _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-    )
-  elif on_pod or on_slurm:
-    jax.distributed.initialize()
-
-
 def _guarded(argv: Sequence[str]) -> int | None:
   """Turns mistakes of the user into one line and an exit status."""
   terminal.quiet_libraries()
-  return terminal.guarded(lambda: run(argv))
+  try:
+    status = terminal.guarded(lambda: run(argv))
+  except Exception:
+    if not jax.distributed.is_initialized():
+      raise
+    traceback.print_exc()
+    status = terminal.BROKEN
+  if status in (terminal.FAILED, terminal.BROKEN):
+    processes.leave(status)
+  return status
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -87,8 +87,7 @@ def prepare(config: Any) -> pathlib.Path:
     return pathlib.Path(config.data.corpus).expanduser().absolute()
   label = "sentences" if isinstance(corpus, TextCorpus) else "demo corpus"
   return processes.first_then_others(
-    lambda: builder.build(corpus, _folder(config, corpus), label=label),
-    "corpus",
+    lambda: builder.build(corpus, _folder(config, corpus), label=label)
   )
 
 
@@ -102,8 +101,7 @@ def add_codes(
       codec.encode,
       codec.codec_id,
       spec=audio.AudioSpec(**config.audio),
-    ),
-    "codes",
+    )
   )
 
 
@@ -143,7 +141,7 @@ def add_sup_phonemes(
     tokens.save(tokenizer, own)
     return layer
 
-  return processes.first_then_others(add, "sup-phonemes")
+  return processes.first_then_others(add)
 
 
 def _built(config: Any) -> DemoCorpus | TextCorpus | None:

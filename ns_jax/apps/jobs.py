@@ -43,6 +43,10 @@ def train(config: Any, path: str | pathlib.Path) -> None:
     UserError: the config or the workdir cannot be used, or training diverged.
   """
   run_dir = pathlib.Path(path).absolute()
+  processes.agree(
+    {"--workdir": str(run_dir)} | workdir.flattened(config),
+    "start them all with the same command",
+  )
   starting.adopt(config, run_dir)
   checks.check(config)
   with _locked(run_dir):
@@ -77,7 +81,7 @@ def evaluate(config: Any, path: str | pathlib.Path) -> None:
     if "frozen" in config:
       codec = SpeechCodec.of(weights)
       records_dir = corpora.add_codes(config, records_dir, codec)
-    _report(weights, run_dir, records_dir, clock)
+    processes.on_first(lambda: _report(weights, run_dir, records_dir, clock))
 
 
 def synthesize(
@@ -121,9 +125,7 @@ def synthesize(
 
 
 def _train(config: Any, run_dir: pathlib.Path) -> None:
-  processes.first_then_others(
-    lambda: workdir.open_workdir(run_dir, config), f"workdir {config.stage}"
-  )
+  processes.first_then_others(lambda: workdir.open_workdir(run_dir, config))
   if report.reported_step(run_dir) == config.train.num_steps:
     path = run_dir / report.REPORT_MARKDOWN
     _logger.info("%s is finished; its results: %s", run_dir, path)
@@ -147,6 +149,9 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
         frozen["teacher"] = trained.params["gen"]
       else:
         start = {"gen": trained.params["gen"]}
+  processes.agree(
+    records.read_facts(records_dir), "copy the same records to all hosts"
+  )
   _logger.info("training %s in %s", config.stage, run_dir)
   stage = stages.build(config)
   mesh = sharding.make_mesh(config.mesh)
@@ -164,7 +169,9 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
     loop.fit(
       config, stage, feeds, run_dir, mesh=mesh, frozen=frozen, start=start
     )
-  _report(_weights(config, run_dir), run_dir, records_dir, clock)
+  processes.on_first(
+    lambda: _report(_weights(config, run_dir), run_dir, records_dir, clock)
+  )
 
 
 def _weights(config: Any, run_dir: pathlib.Path) -> Weights:
@@ -231,42 +238,42 @@ def _report(
   records_dir: pathlib.Path,
   clock: "_Stopwatch",
 ) -> None:
-  """Runs the config's evaluators on process 0 and writes the report."""
-  if jax.process_index() == 0:
-    config = weights.config
-    sections: dict[str, Section] = {}
-    read = _reader(config, stages.build(config), records_dir)
-    context = Context(
-      weights=weights,
-      spec=audio.AudioSpec(**config.audio),
-      run_dir=run_dir,
-      test_records=records.Records(records_dir, "test"),
-      test_batches=lambda: read("test", **_one_pass(config)),
-    )
-    with clock("evaluation"):
-      for name in reversed(config.eval.evaluators):
-        sections[name] = evaluation.find(name)(context)
-    sections["learning"] = report.learning_section(run_dir, run_dir)
-    if "frozen" in config:
-      codec_dir = starting.codec_dir(config, run_dir)
-      if (codec_dir / writers.METRICS_FILE).exists():
-        learning = report.learning_section(codec_dir, run_dir)
-        sections["codec learning"] = learning
-    title = f"{config.stage} {config.preset or 'demo'}"
-    path = report.write_report(
-      run_dir, title, weights.step, sections, clock.seconds
-    )
-    _logger.info("finished; report: %s", path)
-  processes.wait_for_all("report")
+  """Runs the config's evaluators and writes the report."""
+  config = weights.config
+  sections: dict[str, Section] = {}
+  read = _reader(config, stages.build(config), records_dir)
+  context = Context(
+    weights=weights,
+    spec=audio.AudioSpec(**config.audio),
+    run_dir=run_dir,
+    test_records=records.Records(records_dir, "test"),
+    test_batches=lambda: read("test", **_one_pass(config)),
+  )
+  with clock("evaluation"):
+    for name in reversed(config.eval.evaluators):
+      sections[name] = evaluation.find(name)(context)
+  sections["learning"] = report.learning_section(run_dir, run_dir)
+  if "frozen" in config:
+    codec_dir = starting.codec_dir(config, run_dir)
+    if (codec_dir / writers.METRICS_FILE).exists():
+      learning = report.learning_section(codec_dir, run_dir)
+      sections["codec learning"] = learning
+  title = f"{config.stage} {config.preset or 'demo'}"
+  path = report.write_report(
+    run_dir, title, weights.step, sections, clock.seconds
+  )
+  _logger.info("finished; report: %s", path)
 
 
 @contextlib.contextmanager
 def _locked(run_dir: pathlib.Path) -> Iterator[None]:
   """Holds the workdir's lock on process 0, on behalf of all."""
-  if jax.process_index() != 0:
-    yield
-    return
-  with workdir.lock(run_dir):
+  with contextlib.ExitStack() as held:
+    processes.on_first(lambda: held.enter_context(workdir.lock(run_dir)))
+    processes.agree(
+      {"the lock of the workdir": workdir.holder(run_dir)},
+      "give --workdir a folder that they all share",
+    )
     yield
 
 

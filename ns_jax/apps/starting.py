@@ -73,7 +73,7 @@ def take_tokenizer(config: Any, run_dir: pathlib.Path) -> None:
     if config.get(PHONEME_LM) and not own.exists():
       sup_phonemes.save(sup_phonemes.load(_lm_dir(config)), own)
 
-  processes.first_then_others(take, "tokenizer")
+  processes.first_then_others(take)
 
 
 def encoder(config: Any, run_dir: pathlib.Path) -> dict[str, Params]:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import absl.logging
 
-from ns_jax.errors import UserError
+from ns_jax.errors import Preempted, UserError
 
-FAILED, STOPPED = 2, 130  # exit statuses
+BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
 
 
 def quiet_libraries() -> None:
@@ -47,6 +47,13 @@ def guarded(run: Callable[[], int | None]) -> int | None:
   except UserError as error:
     print(f"ns_jax: error: {error}", file=sys.stderr)
     return FAILED
+  except Preempted as error:
+    print(
+      f"ns_jax: stopped by SIGTERM after step {error}, which is saved; "
+      "the same command goes on",
+      file=sys.stderr,
+    )
+    return PREEMPTED
   except KeyboardInterrupt:
     print(
       "ns_jax: stopped; the same command goes on where it can", file=sys.stderr

@@ -61,6 +61,11 @@ class Checkpointer:
     for step in _finished_steps(self._dir):
       _seal(self._dir / str(step))
 
+  def newest_step(self) -> int:
+    """Of the newest checkpoint, once all are on disk; 0 if there is none."""
+    self.wait()
+    return self._manager.latest_step() or 0
+
   def wait(self) -> None:
     """Blocks until every started save is on disk and sealed."""
     self._manager.wait_until_finished()

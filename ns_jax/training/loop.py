@@ -7,82 +7,50 @@ evaluate, save, next batch, step, log.
 
 import dataclasses
 import itertools
-import math
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 import tqdm
 
 from ns_jax import sharding
 from ns_jax.array_types import Params
 from ns_jax.audio import AudioSpec
-from ns_jax.errors import UserError
-from ns_jax.training import checkpoint, metrics, step, writers
+from ns_jax.errors import Preempted
+from ns_jax.training import (
+  checkpoint,
+  divergence,
+  feed,
+  metrics,
+  preemption,
+  writers,
+)
+from ns_jax.training.feed import HostBatch
+from ns_jax.training.program import Program
 from ns_jax.training.stage import Stage
 from ns_jax.training.state import TrainState, create_state
-
-HostBatch = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Feeds:
   """Where batches come from: this process's rows of each global batch."""
 
-  train: Callable[[int], Iterator[HostBatch]]  # start step -> endless batches
+  train: Callable[[int], Iterator[HostBatch]]  # first number -> endless batches
   valid: Callable[[], Iterator[HostBatch]]  # one pass over held-out batches
 
 
-class _Program:
-  """The compiled functions of a run, with pinned layouts and donated state."""
+@dataclasses.dataclass(frozen=True)
+class _Job:
+  """What does not change while a run goes on."""
 
-  def __init__(self, stage: Stage, mesh: Any, state: Any, micro_batches: int):
-    """Args: stage, mesh, the state or its shapes, parts of a batch."""
-    rules = stage.partition_rules
-    self.state_shardings = sharding.tree_shardings(state, mesh, rules)
-    batch, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
-    self._stage = stage
-    self._train_steps = [
-      jax.jit(
-        step.make_train_step(stage, phase, micro_batches),
-        donate_argnums=0,
-        in_shardings=(self.state_shardings, batch),
-        out_shardings=(self.state_shardings, everywhere),
-      )
-      for phase in range(len(stage.phases))
-    ]
-    self._begin_steps = [
-      jax.jit(
-        step.make_begin_step(stage, phase),
-        donate_argnums=0,
-        in_shardings=(self.state_shardings, batch),
-        out_shardings=self.state_shardings,
-      )
-      for phase in range(len(stage.phases))
-      if stage.begin_fn
-    ]
-    self.eval_step = jax.jit(
-      step.make_eval_step(stage),
-      in_shardings=(self.state_shardings, batch, everywhere),
-      out_shardings=everywhere,
-    )
-    self.sample_step = jax.jit(
-      step.make_sample_step(stage),
-      in_shardings=(self.state_shardings, batch, everywhere),
-      out_shardings=everywhere,
-    )
-
-  def train_step(
-    self, done: int, state: TrainState, batch: Any
-  ) -> tuple[TrainState, step.Logs]:
-    """One step after `done` others; compiled when its phase begins."""
-    phase = self._stage.phase(done)
-    if self._stage.begin_fn and phase and done == self._stage.phases[phase]:
-      state = self._begin_steps[phase](state, batch)
-    return self._train_steps[phase](state, batch)
+  config: Any
+  program: Program
+  feeds: Feeds
+  mesh: Any
+  checkpointer: checkpoint.Checkpointer
+  skipped: divergence.Skipped
 
 
 def fit(
@@ -111,89 +79,100 @@ def fit(
 
   Raises:
     UserError: training diverged, or no checkpoint of the workdir is whole.
+    Preempted: SIGTERM came; the newest state is saved.
   """
   spec = AudioSpec(**config.audio)
-  first_batch = sharding.to_global(next(feeds.train(0)), mesh)
+  skipped = divergence.Skipped(workdir)
+  first_batch = lambda: sharding.to_global(
+    next(feeds.train(skipped.number(0))), mesh
+  )
   make_state = lambda batch, frozen, start: create_state(
     stage, jax.random.key(config.seed), batch, frozen, start
   )
   given = dict(frozen), dict(start or {})
-  abstract = jax.eval_shape(make_state, first_batch, *given)
-  program = _Program(stage, mesh, abstract, config.train.micro_batches)
+  abstract = jax.eval_shape(make_state, first_batch(), *given)
+  program = Program(stage, mesh, abstract, config.train.micro_batches)
+  layouts = program.state_shardings
+  target = jax.tree.map(
+    lambda leaf, layout: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=layout
+    ),
+    abstract,
+    layouts,
+  )
+  # The host's, because every process has its own copy of all of it.
+  make = lambda: jax.jit(make_state, out_shardings=layouts)(
+    first_batch(), *jax.device_get(given)
+  )
   checkpointer = checkpoint.Checkpointer(workdir, keep=config.train.keep)
+  job = _Job(config, program, feeds, mesh, checkpointer, skipped)
   try:
-    state = checkpointer.restore_latest(
-      jax.tree.map(
-        lambda leaf, layout: jax.ShapeDtypeStruct(
-          leaf.shape, leaf.dtype, sharding=layout
-        ),
-        abstract,
-        program.state_shardings,
-      )
-    )
-    if state is None:
-      init = jax.jit(make_state, out_shardings=program.state_shardings)
-      # From the host, where every process has its own copy of all of it.
-      state = init(first_batch, *jax.device_get(given))
-      kept_steps = -1  # also the evaluation before the first step is redone
-    else:
-      kept_steps = int(state.step)
-    writer = writers.MetricWriter(workdir, spec, start_step=kept_steps)
-    try:
-      return _run(config, state, program, feeds, mesh, checkpointer, writer)
-    finally:
-      writer.close()
+    while True:
+      state = checkpointer.restore_latest(target)
+      kept_steps = -1 if state is None else int(state.step)
+      # With nothing kept, the evaluation before the first step is redone, too.
+      writer = writers.MetricWriter(workdir, spec, start_step=kept_steps)
+      try:
+        return _run(job, make() if state is None else state, writer)
+      except divergence.NotFiniteError as error:
+        skipped.add(error, checkpointer.newest_step())
+      finally:
+        writer.close()
   finally:
     checkpointer.close()
 
 
 def _run(
-  config: Any,
-  state: TrainState,
-  program: _Program,
-  feeds: Feeds,
-  mesh: Any,
-  checkpointer: checkpoint.Checkpointer,
-  writer: writers.MetricWriter,
+  job: _Job, state: TrainState, writer: writers.MetricWriter
 ) -> TrainState:
-  train = config.train
-  start = int(state.step)
+  """Trains from a state to the end."""
+  train, start = job.config.train, int(state.step)
   if start >= train.num_steps:
     return state
-  batches = feeds.train(start)
+  first = job.skipped.number(start)
+  batches = job.skipped.kept(job.feeds.train(first), first)
   bar = tqdm.tqdm(
     total=train.num_steps,
     initial=start,
-    desc=f"train {config.stage}",
+    desc=f"train {job.config.stage}",
     unit="step",
     disable=jax.process_index() != 0,
     mininterval=1.0,
   )
-  logs: dict[str, Any] = {}
+  watch, is_told = divergence.Watch(), False
   clock, clock_step = time.perf_counter(), start
-  with bar:
+  with (
+    bar,
+    feed.on_devices(batches, job.mesh) as next_batch,
+    preemption.notice() as is_preempted_at,
+  ):
     for done in itertools.count(start):
       last = done >= train.num_steps
-      if done > start or done == 0:
-        if last or done % train.eval_every == 0:
-          _evaluate(done, state, program, feeds, mesh, writer, config)
-          clock, clock_step = time.perf_counter(), done
-        if done > 0 and (last or done % train.save_every == 0):
-          _raise_if_not_finite(logs, done, checkpointer)
-          checkpointer.save(done, state)
+      is_due = last or done % train.eval_every == 0
+      is_told = is_told or is_preempted_at(done)
+      # Rather a step later than without an evaluation, which takes longer.
+      stops = is_told and not last and (not is_due or train.eval_every == 1)
+      if is_due and (done > start or done == 0):
+        _evaluate(job, done, state, writer)
+        clock, clock_step = time.perf_counter(), done
+      if done > start and (last or stops or done % train.save_every == 0):
+        watch.look()
+        job.checkpointer.save(done, state)
+      if stops:
+        raise Preempted(done)
       if last:
         return state
-      batch = sharding.to_global(next(batches), mesh)
-      state, logs = program.train_step(done, state, batch)
+      state, logs = job.program.train_step(done, state, next_batch())
+      watch.add(done, logs)
       bar.update()
       if (done + 1) % train.log_every == 0:
-        values = _raise_if_not_finite(logs, done + 1, checkpointer)
+        values = watch.look()
         now = time.perf_counter()
         speed = (done + 1 - clock_step) / max(now - clock, 1e-9)
         clock, clock_step = now, done + 1
         writer.scalars(done + 1, values, steps_per_sec=speed)
         bar.set_postfix(loss=f"{_headline(values):.4g}")
-        checkpointer.seal_finished()
+        job.checkpointer.seal_finished()
   raise AssertionError("unreachable: the loop returns at its last step")
 
 
@@ -202,38 +181,19 @@ def _headline(values: Mapping[str, float]) -> float:
   return [v for name, v in values.items() if name.endswith("/loss")][-1]
 
 
-def _raise_if_not_finite(
-  logs: Mapping[str, Any], done: int, checkpointer: checkpoint.Checkpointer
-) -> dict[str, float]:
-  values = {name: float(v) for name, v in jax.device_get(dict(logs)).items()}
-  bad = sorted(name for name, v in values.items() if not math.isfinite(v))
-  if bad:
-    checkpointer.wait()
-    raise UserError(
-      f"training diverged: {bad[0]} is not finite at step {done}; the last "
-      "good checkpoint is kept; lower config.optim.peak_lr or clip_norm and "
-      "start again in a new workdir"
-    )
-  return values
-
-
 def _evaluate(
-  done: int,
-  state: TrainState,
-  program: _Program,
-  feeds: Feeds,
-  mesh: Any,
-  writer: writers.MetricWriter,
-  config: Any,
+  job: _Job, done: int, state: TrainState, writer: writers.MetricWriter
 ) -> None:
   """Held-out means and samples, with the same keys at every evaluation."""
   key = jax.random.key(0)
   means, first = [], {}
-  batches = itertools.islice(feeds.valid(), config.eval.num_batches)
+  batches = itertools.islice(job.feeds.valid(), job.config.eval.num_batches)
   for i, host_batch in enumerate(batches):
-    batch = sharding.to_global(host_batch, mesh)
+    batch = sharding.to_global(host_batch, job.mesh)
     first = first or batch
-    means.append(program.eval_step(state, batch, jax.random.fold_in(key, i)))
+    eval_key = jax.random.fold_in(key, i)
+    means.append(job.program.eval_step(state, batch, eval_key))
   values = metrics.merge_means(means)
   writer.scalars(done, {f"valid/{name}": v for name, v in values.items()})
-  writer.samples(done, jax.device_get(program.sample_step(state, first, key)))
+  samples = job.program.sample_step(state, first, key)
+  writer.samples(done, jax.device_get(samples))

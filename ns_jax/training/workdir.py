@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -59,10 +60,7 @@ def open_workdir(
       f"{path}: cannot be used as workdir ({error.strerror}); "
       "give --workdir a folder you can write to"
     ) from error
-  saved, given = (
-    _comparable(c)
-    for c in (read_config(path).to_dict(), json.loads(config.to_json()))
-  )
+  saved, given = _comparable(read_config(path)), _comparable(config)
   differing = sorted(
     name
     for name in saved.keys() | given.keys()
@@ -93,6 +91,21 @@ def read_config(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
     raise UserError(f"{path}: is damaged: {error}") from error
 
 
+def flattened(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """A config as `section.field` names to values, as JSON has them."""
+  flat: dict[str, Any] = {}
+
+  def walk(value: Any, name: str) -> None:
+    if isinstance(value, Mapping):
+      for key, child in value.items():
+        walk(child, f"{name}.{key}" if name else key)
+    else:
+      flat[name] = value
+
+  walk(json.loads(config.to_json()), "")
+  return flat
+
+
 @contextlib.contextmanager
 def lock(workdir: pathlib.Path) -> Iterator[None]:
   """Holds the run's lock, so that two runs never share a folder.
@@ -105,7 +118,7 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     _refuse_foreign(workdir)
-    file = (workdir / LOCK_FILE).open("w")
+    file = (workdir / LOCK_FILE).open("a")
   except OSError as error:
     raise UserError(
       f"{workdir}: cannot be used as workdir ({error.strerror}); "
@@ -119,7 +132,16 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
         f"{workdir}: another run is using it; wait for it, "
         "or give --workdir another folder"
       ) from error
+    file.truncate(0)
+    file.write(secrets.token_hex(8))
+    file.flush()
     yield
+
+
+def holder(workdir: pathlib.Path) -> str | None:
+  """What whoever took the lock last has called itself; None if nobody did."""
+  path = workdir / LOCK_FILE
+  return path.read_text() if path.exists() else None
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -155,21 +177,11 @@ def _finite_or_none(value: Any) -> Any:
   return value
 
 
-def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Flattens a config to `section.field` names without the free ones."""
-  flat: dict[str, Any] = {}
-
-  def walk(value: Any, name: str) -> None:
-    if isinstance(value, Mapping):
-      for key, child in value.items():
-        walk(child, f"{name}.{key}" if name else key)
-    else:
-      flat[name] = list(value) if isinstance(value, tuple) else value
-
-  walk(config, "")
+def _comparable(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The fields of a config without the free ones."""
   return {
     name: value
-    for name, value in flat.items()
+    for name, value in flattened(config).items()
     if name.split(".")[0] not in _FREE_SECTIONS
     and not any(
       name == field or name.endswith("." + field) for field in _FREE_FIELDS

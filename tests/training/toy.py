@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stage small enough to train in a second: two players, dropout noise."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import optax
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
+from ns_jax import sharding
 from ns_jax.training import loop
 from ns_jax.training.metrics import Mean
 from ns_jax.training.stage import BeginFn, Player, Stage
@@ -97,6 +100,22 @@ def make_feeds(rows=slice(None), batch_size: int = 16) -> loop.Feeds:
       step += 1
 
   return loop.Feeds(train, lambda: (batch(10_000 + i) for i in range(2)))
+
+
+def run(workdir, config, stage=None, mesh_sizes=None, feeds=None):
+  """Trains in a workdir; returns the last state."""
+  mesh = sharding.make_mesh(mesh_sizes or config.mesh)
+  workdir = pathlib.Path(workdir)
+  workdir.mkdir(exist_ok=True)
+  with jax.set_mesh(mesh):
+    return loop.fit(
+      config,
+      stage or make_stage(),
+      feeds or make_feeds(),
+      workdir,
+      mesh=mesh,
+      frozen=FROZEN,
+    )
 
 
 FROZEN = {"scale": np.float32(2.0)}
