@@ -62,6 +62,27 @@ def test_epoch_covers_every_record_once_in_a_new_order(make, records_dir):
   assert ids[:16] != ids[16:] and ids[:16] != expected
 
 
+def test_another_number_of_processes_goes_on_in_the_epoch(make, records_dir):
+  """Stopped in the midst of an epoch: nothing is seen twice or left out."""
+  seen = []
+  for count, steps in ((1, range(0, 1)), (2, range(1, 3)), (4, range(3, 8))):
+    for index in range(count):
+      batches = make(
+        example_fn=_index_of,
+        start_step=steps.start,
+        process_index=index,
+        process_count=count,
+      )
+      for step, batch in zip(steps, _take(batches, len(steps)), strict=True):
+        seen += [
+          (step // 4, bytes(row.tolist()).strip()) for row in batch["id"]
+        ]
+  stored = records.Records(records_dir, "train")
+  ids = [stored[i]["id"].encode() for i in range(len(stored))]
+  expected = [(epoch, name) for epoch in range(2) for name in ids]
+  assert sorted(seen) == sorted(expected)
+
+
 def test_unshuffled_is_the_stored_order(make, records_dir):
   stored = records.Records(records_dir, "train")
   batch = next(make(example_fn=_index_of, shuffle=False))
