@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scripts of launch/, run among programs that tests put first on PATH."""
+
+import os
+import pathlib
+import signal
+import subprocess
+from collections.abc import Mapping
+
+ROOT = pathlib.Path(__file__).parents[2]
+LAUNCH = ROOT / "launch"
+_LIMIT_SEC = 60
+# Writes the words that a program is called with to the file CALLS.
+_RECORD = """#!/usr/bin/env bash
+{ printf '%s\\037' "$(basename "$0")" "$@" && printf '\\036'; } >>"$CALLS"
+"""
+
+
+class Shell:
+  """A place to run scripts in, with programs of its own."""
+
+  def __init__(self, folder: pathlib.Path):
+    """Args: folder: for the programs and the record of their calls."""
+    self.folder = folder
+    self.programs = folder / "programs"
+    self.programs.mkdir(parents=True)
+    self.environment = {
+      **os.environ,
+      "CALLS": str(folder / "calls"),
+      "PATH": f"{self.programs}:{os.environ['PATH']}",
+    }
+
+  def program(self, name: str, body: str = "") -> pathlib.Path:
+    """Makes a program that records its words and then does as `body` says."""
+    path = self.programs / name
+    path.write_text(_RECORD + body)
+    path.chmod(0o755)
+    return path
+
+  def calls(self) -> list[list[str]]:
+    """The words of every call of a program, in order, their names first."""
+    path = self.folder / "calls"
+    records = path.read_text().split("\036")[:-1] if path.exists() else []
+    return [record.split("\037")[:-1] for record in records]
+
+  def start(
+    self, script: str, *words: str, **variables: str
+  ) -> subprocess.Popen[str]:
+    """Starts launch/<script> with other environment variables."""
+    return subprocess.Popen(
+      [str(LAUNCH / script), *words],
+      cwd=self.folder,
+      env={**self.environment, **variables},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      # Whoever started us in the background left Ctrl-C ignored.
+      preexec_fn=lambda: signal.signal(
+        signal.SIGINT, signal.default_int_handler
+      ),
+    )
+
+  def run(
+    self, script: str, *words: str, **variables: str
+  ) -> subprocess.CompletedProcess[str]:
+    """Runs launch/<script> to its end."""
+    process = self.start(script, *words, **variables)
+    return finish(process)
+
+
+def finish(
+  process: subprocess.Popen[str],
+) -> subprocess.CompletedProcess[str]:
+  """Waits for its end and takes what it said."""
+  try:
+    out, err = process.communicate(timeout=_LIMIT_SEC)
+  except subprocess.TimeoutExpired:
+    process.kill()
+    raise
+  return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def without(environment: Mapping[str, str], program: str) -> str:
+  """A PATH on which there is no such program."""
+  folders = environment["PATH"].split(":")
+  return ":".join(
+    f for f in folders if not (pathlib.Path(f) / program).exists()
+  )
+
+
+def words_of(line: str, folder: pathlib.Path) -> list[str]:
+  """The words that bash makes of a line."""
+  script = f"printf '%s\\037' {line}"
+  done = subprocess.run(
+    ["bash", "-c", script],
+    cwd=folder,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  return done.stdout.split("\037")[:-1]
+
+
+def assert_one_clear_line(
+  done: subprocess.CompletedProcess[str], message: str
+) -> None:
+  """It refused, with status 2 and one line that says why."""
+  assert done.returncode == 2, done.stderr
+  assert done.stdout == ""
+  assert len(done.stderr.splitlines()) == 1
+  assert ": error: " in done.stderr and message in done.stderr
