@@ -32,10 +32,10 @@ need_count() { # OPTION VALUE
 }
 
 quoted() { # WORD...: prints them as a line of shell that means just them
-  local word line=''
+  local word line='' quote="'\\''"
   for word; do
     # What needs no quotes gets none, so that it can be read.
-    [[ $word =~ ^[[:alnum:]_@%+=:,./-]+$ ]] || printf -v word %q "$word"
+    [[ $word =~ ^[[:alnum:]_@%+=:,./-]+$ ]] || word="'${word//\'/$quote}'"
     line+=" $word"
   done
   printf '%s\n' "${line# }"

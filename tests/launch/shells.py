@@ -3,16 +3,17 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
 
 ROOT = pathlib.Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 _LIMIT_SEC = 60
-# Writes the words that a program is called with to the file CALLS.
+# Writes the words that a program is called with to the file CALLS, all at once,
+# because others write too.
 _RECORD = """#!/usr/bin/env bash
-{ printf '%s\\037' "$(basename "$0")" "$@" && printf '\\036'; } >>"$CALLS"
+printf '%s\\037' "${0##*/}" "$@" $'\\036' >>"$CALLS"
 """
 
 
@@ -22,6 +23,7 @@ class Shell:
   def __init__(self, folder: pathlib.Path):
     """Args: folder: for the programs and the record of their calls."""
     self.folder = folder
+    self.launch = LAUNCH
     self.programs = folder / "programs"
     self.programs.mkdir(parents=True)
     self.environment = {
@@ -40,30 +42,28 @@ class Shell:
   def calls(self) -> list[list[str]]:
     """The words of every call of a program, in order, their names first."""
     path = self.folder / "calls"
-    records = path.read_text().split("\036")[:-1] if path.exists() else []
+    records = path.read_text().split("\036\037")[:-1] if path.exists() else []
     return [record.split("\037")[:-1] for record in records]
 
   def start(
     self, script: str, *words: str, **variables: str
   ) -> subprocess.Popen[str]:
-    """Starts launch/<script> with other environment variables."""
+    """Starts a script of `launch` with other environment variables."""
     return subprocess.Popen(
-      [str(LAUNCH / script), *words],
+      [str(self.launch / script), *words],
       cwd=self.folder,
       env={**self.environment, **variables},
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
       # Whoever started us in the background left Ctrl-C ignored.
-      preexec_fn=lambda: signal.signal(
-        signal.SIGINT, signal.default_int_handler
-      ),
+      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
   def run(
     self, script: str, *words: str, **variables: str
   ) -> subprocess.CompletedProcess[str]:
-    """Runs launch/<script> to its end."""
+    """Runs a script of `launch` to its end."""
     process = self.start(script, *words, **variables)
     return finish(process)
 
@@ -80,12 +80,15 @@ def finish(
   return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def without(environment: Mapping[str, str], program: str) -> str:
-  """A PATH on which there is no such program."""
-  folders = environment["PATH"].split(":")
-  return ":".join(
-    f for f in folders if not (pathlib.Path(f) / program).exists()
-  )
+def bare_path(folder: pathlib.Path) -> str:
+  """A PATH with what every machine has and nothing else."""
+  bare = folder / "bare"
+  bare.mkdir()
+  for name in ("bash", "dirname", "mktemp", "rm"):
+    path = shutil.which(name)
+    assert path
+    (bare / name).symlink_to(path)
+  return str(bare)
 
 
 def words_of(line: str, folder: pathlib.Path) -> list[str]:
