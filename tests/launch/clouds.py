@@ -8,6 +8,8 @@ there, with stand-ins for what takes long: pip, JAX and the training.
 import pathlib
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 
 from tests.launch import shells
 
@@ -102,6 +104,12 @@ exit 1
 """
 
 
+KIND = "--accelerator-type=v5litepod-16"
+RUN = ("--config=configs/ns2.py:paper", "--workdir=gs://bucket/my runs/'a' $b")
+PYTHON = ("-m", "ns_jax.main")
+ALL = ["create", "scp", "setup", "start"]  # what it takes to make one train
+
+
 class Cloud:
   """What there is in the cloud, and what is asked of it."""
 
@@ -145,6 +153,14 @@ class Cloud:
     where = ("--zone=moon-a", "--project=my project", "--poll=0")
     return self.shell.run("tpu.sh", command, *where, *words)
 
+  def train(self, kind: str, *flags: str) -> None:
+    """Has a training go on that ends when it is told to."""
+    (self.folder / "end").unlink(missing_ok=True)
+    for words in (("create", kind), ("setup",), ("run", "--", *flags)):
+      done = self.run(*words)
+      assert done.returncode == 0, done.stderr
+    until(lambda: all((w / "ns_jax/started").exists() for w in self.workers))
+
   def calls(self) -> list[list[str]]:
     """What gcloud was called with, from "queued-resources" or "tpu-vm" on."""
     calls = self.shell.calls()
@@ -167,6 +183,14 @@ class Cloud:
     """The words of every training."""
     calls = self.shell.calls()
     return [call for call in calls if call[1:3] == ["-m", "ns_jax.main"]]
+
+
+def until(happened: Callable[[], bool]) -> None:
+  """Returns when it has."""
+  deadline = time.monotonic() + 30
+  while not happened():
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
 
 
 def _project(folder: pathlib.Path) -> pathlib.Path:
