@@ -77,7 +77,7 @@ attend() { # COMMAND...: waits for its end, whatever signals come meanwhile
   while :; do
     _again=''
     last=0
-    wait "$attended" || last=$?
+    wait "$attended" 2>/dev/null || last=$? # bash would tell of its death
     # 127: its status was known, and forgotten, before the last signal came.
     [ -n "$status" ] && [ "$last" = 127 ] || status=$last
     # What ends `wait` need not end the process: a signal to us, or Ctrl-Z.
