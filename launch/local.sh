@@ -42,12 +42,11 @@ variables=()
 case $gpus in
   '') ;;
   none) variables=(JAX_PLATFORMS=cpu) ;;
-  # With a list JAX fails where the first of it is missing.
-  all) variables=("JAX_PLATFORMS=cuda,cpu") ;;
+  all) variables=("JAX_PLATFORMS=$GPU_PLATFORMS") ;;
   *)
     [[ $gpus =~ ^[0-9]+(,[0-9]+)*$ ]] ||
       mistake "--gpus=$gpus: give all, none, or numbers as nvidia-smi has them"
-    variables=("JAX_PLATFORMS=cuda,cpu" "CUDA_VISIBLE_DEVICES=$gpus")
+    variables=("JAX_PLATFORMS=$GPU_PLATFORMS" "CUDA_VISIBLE_DEVICES=$gpus")
     ;;
 esac
 command=(env ${variables[@]+"${variables[@]}"} launch/restart.sh --tries="$tries" --
@@ -59,4 +58,8 @@ if [ -n "$dry_run" ]; then
   exit
 fi
 need "$python" "activate the virtual environment, or name another in PYTHON"
+case $gpus in
+  '' | none) ;;
+  *) need_gpus "${variables[@]}" "$python" ;;
+esac
 exec "${command[@]}"

@@ -41,6 +41,9 @@ need_count --wait "$wait_sec"
 workdir=$(flag_in workdir "$@")
 [ -n "$workdir" ] || mistake "the command has no --workdir"
 workdir=${workdir%/}
+if [[ $workdir = gs://* ]] && ! command -v gcloud >/dev/null; then
+  say "note: there is no gcloud here to see new checkpoints with in $workdir"
+fi
 case $workdir in
   \~ | \~/*) workdir=$HOME${workdir#\~} ;;
 esac

@@ -31,6 +31,19 @@ need_count() { # OPTION VALUE
   [[ $2 =~ ^(0|[1-9][0-9]{0,8})$ ]] || mistake "$1=$2: is not a whole number"
 }
 
+# Else JAX fails where there is a GPU that it cannot use; where there is none it
+# takes the processor all the same, without a word.
+# shellcheck disable=SC2034 # of those who source this
+GPU_PLATFORMS=cuda,cpu # for JAX_PLATFORMS
+
+need_gpus() { # [NAME=VALUE...] PYTHON: with what the training has
+  local said
+  said=$(env "$@" -c 'import jax; print(jax.default_backend())' 2>&1) ||
+    true
+  [ "${said##*$'\n'}" = gpu ] ||
+    mistake "JAX finds no GPU here (${said##*$'\n'}); is the extra cuda installed?"
+}
+
 quoted() { # WORD...: prints them as a line of shell that means just them
   local word line='' quote="'\\''"
   for word; do

@@ -13,7 +13,8 @@ python=$1 tries=$2
 shift 2
 if [ -n "${SLURM_GPUS_ON_NODE:-}" ]; then
   # Every process sees all GPUs of its node; JAX takes the one of its number.
-  export JAX_PLATFORMS=cuda,cpu SLURM_GPU_BIND=none
+  export JAX_PLATFORMS=$GPU_PLATFORMS SLURM_GPU_BIND=none
+  need_gpus "$python"
 else
   export JAX_PLATFORMS=cpu
 fi

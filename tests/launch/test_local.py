@@ -7,7 +7,10 @@ from tests.launch import shells
 
 RUN = ("--config=configs/ns2.py:tiny", "--workdir=my runs/a 'b' $c")
 # What a training sees of its devices.
-SEES = 'echo "${JAX_PLATFORMS-unset} ${CUDA_VISIBLE_DEVICES-unset} $PWD"\n'
+SEES = (
+  'if [ "$1" = -c ]; then echo "${BACKEND-gpu}"; exit; fi\n'
+  'echo "${JAX_PLATFORMS-unset} ${CUDA_VISIBLE_DEVICES-unset} $PWD"\n'
+)
 
 
 @pytest.fixture
@@ -36,7 +39,19 @@ def test_trains_on_the_devices_that_are_asked_for(
   done = shell.run("local.sh", *options, "--", *RUN, odd)
   assert done.returncode == 0, done.stderr
   assert done.stdout.split() == [platforms, gpus, str(shells.ROOT)]
-  assert shell.calls() == [["python", "-m", "ns_jax.main", *RUN, odd]]
+  assert [call for call in shell.calls() if call[1] != "-c"] == [
+    ["python", "-m", "ns_jax.main", *RUN, odd]
+  ]
+
+
+@pytest.mark.parametrize("options", [("--gpus=all",), ("--gpus=1",)])
+def test_does_not_train_on_the_processor_instead_of_a_gpu(shell, options):
+  """JAX would, without a word, where there is none."""
+  shell.program("python", SEES)
+  done = shell.run("local.sh", *options, "--", *RUN, BACKEND="cpu")
+  shells.assert_one_clear_line(done, "JAX finds no GPU here (cpu)")
+  done = shell.run("local.sh", "--gpus=none", "--", *RUN, BACKEND="cpu")
+  assert done.returncode == 0, done.stderr
 
 
 def test_begins_again_what_dies_and_returns_its_status(shell):

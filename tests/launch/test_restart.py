@@ -128,6 +128,16 @@ def test_looks_for_checkpoints_in_buckets(shell, workdir):
   assert asked == ["gcloud", "storage", "ls", "gs://bucket/my run/checkpoints/"]
 
 
+def test_says_where_it_cannot_look(shell):
+  done = shell.run(
+    *("restart.sh", "--", "bash", "-c", "exit 0", "train"),
+    "--workdir=gs://bucket/run",
+    PATH=shells.bare_path(shell.folder),
+  )
+  assert done.returncode == 0
+  assert "no gcloud here to see new checkpoints" in done.stderr
+
+
 @pytest.mark.parametrize("sent", ["TERM", "HUP"])
 def test_passes_on_that_it_must_stop(shell, workdir, sent):
   """The command takes its time, ends with a status of its own, and stays so."""

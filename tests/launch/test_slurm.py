@@ -90,6 +90,7 @@ def names(shell):
 def test_every_process_gets_the_command(shell, tmp_path):
   shell.program(
     "python",
+    'if [ "$1" = -c ]; then echo gpu; exit; fi\n'
     'echo "$SLURM_PROCID $SLURM_LOCALID $JAX_PLATFORMS $SLURM_GPU_BIND $PWD" '
     '>"$SPOOL/task.$SLURM_PROCID"\n',
   )
@@ -99,10 +100,17 @@ def test_every_process_gets_the_command(shell, tmp_path):
   seen = [(tmp_path / f"task.{i}").read_text().strip() for i in range(4)]
   assert seen == [f"{i} {i % 2} cuda,cpu none {shells.ROOT}" for i in range(4)]
   calls = shell.calls()
-  assert [c for c in calls if c[0] == "python"] == 4 * [
+  assert [c for c in calls if c[1] == "-m"] == 4 * [
     ["python", "-m", "ns_jax.main", *RUN, odd]
   ]
   assert sorted(set(names(shell))) == ["python", "sbatch", "srun"]
+
+
+def test_a_node_whose_gpus_jax_cannot_use_is_named(shell):
+  shell.program("python", "echo 'no such plugin'; exit 1\n")
+  done = shell.run("slurm.sh", "--gpus=2", "--", *RUN)
+  shells.assert_one_clear_line(done, "JAX finds no GPU here (no such plugin)")
+  assert "srun" not in names(shell)
 
 
 def test_without_gpus_there_is_one_process_a_node(shell, tmp_path):
