@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the scripts of this folder share; they source it, nobody runs it.
 
-# Exit statuses of ns_jax.main that say: not again. (Others are crashes.)
 # shellcheck disable=SC2034 # each script uses some
 {
+  # Exit statuses of ns_jax.main that say: not again. (Others are crashes.)
   MISTAKE=2     # of the user, told in one line
   STOPPED=130   # by Ctrl-C
   PREEMPTED=143 # by SIGTERM, after a checkpoint
+
+  # For JAX_PLATFORMS. With it JAX fails where it cannot use a GPU that is there;
+  # where there is none, it takes the processor without a word.
+  GPU_PLATFORMS=cuda,cpu
 }
 
 say() { # TEXT
@@ -30,11 +34,6 @@ need() { # PROGRAM WHY
 need_count() { # OPTION VALUE
   [[ $2 =~ ^(0|[1-9][0-9]{0,8})$ ]] || mistake "$1=$2: is not a whole number"
 }
-
-# Else JAX fails where there is a GPU that it cannot use; where there is none it
-# takes the processor all the same, without a word.
-# shellcheck disable=SC2034 # of those who source this
-GPU_PLATFORMS=cuda,cpu # for JAX_PLATFORMS
 
 need_gpus() { # [NAME=VALUE...] PYTHON: with what the training has
   local said
