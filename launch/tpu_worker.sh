@@ -30,32 +30,14 @@ setup() {
   [ -x "$venv/bin/python" ] ||
     python3 -m uv venv --quiet --managed-python --python=3.12 "$venv"
   python3 -m uv pip install --quiet --python="$venv/bin/python" '.[tpu]'
-  find_processes
-  "$venv/bin/python" - ${processes[@]+"${processes[@]}"} <<'END'
-import sys
+  # All workers at once: a slice answers when they have met.
+  "$venv/bin/python" - <<'END'
 import jax
+from ns_jax.apps import processes
 
-if sys.argv[1:]:
-  address, count, number = sys.argv[1:]
-  jax.distributed.initialize(address, int(count), int(number))
+processes.join(None, None, None)
 print(f"setup: {jax.device_count()} devices, {jax.local_device_count()} here")
 END
-}
-
-metadata() { # KEY: prints what this machine was told when it was made
-  curl --silent --fail --retry 5 --header 'Metadata-Flavor: Google' \
-    "http://metadata.google.internal/computeMetadata/v1/instance/attributes/$1"
-}
-
-find_processes() { # sets `processes`: address of the first, how many, this one
-  local endpoints hosts number
-  processes=()
-  endpoints=$(metadata worker-network-endpoints) || return 1
-  IFS=, read -ra hosts <<<"$endpoints"
-  [ "${#hosts[@]}" -gt 1 ] || return 0
-  number=$(metadata agent-worker-number) || return 1
-  # An endpoint is a host, or name:id:host. The port is JAX's.
-  processes=("${hosts[0]##*:}:8482" "${#hosts[@]}" "$number")
 }
 
 is_running() {
@@ -88,15 +70,8 @@ supervise() { # TRIES FLAG...: what `start` leaves behind
   flock --timeout 10 9 || mistake "another run goes on"
   printf '%s\n' "$$" >"$state/pid"
   trap 'pass_on TERM' TERM
-  if find_processes; then
-    [ "${#processes[@]}" = 0 ] || set -- "$@" --coordinator="${processes[0]}" \
-      --num_processes="${processes[1]}" --process_id="${processes[2]}"
-    attend launch/restart.sh --tries="$tries" -- \
-      "$venv/bin/python" -m ns_jax.main "$@" || status=$?
-  else
-    say "error: this machine does not say which workers there are"
-    status=1
-  fi
+  attend launch/restart.sh --tries="$tries" -- \
+    "$venv/bin/python" -m ns_jax.main "$@" || status=$?
   printf '%s\n' "$status" >"$state/status"
 }
 

@@ -69,13 +69,6 @@ case $3/$4 in
     ;;
 esac
 """
-_CURL = r"""
-case ${*: -1} in
-  */worker-network-endpoints) cat "$CLOUD/endpoints" ;;
-  */agent-worker-number) printf '%s' "$NUMBER" ;;
-  *) exit 22 ;;
-esac
-"""
 # `python3 -m uv venv ... FOLDER` makes a Python there; others do nothing.
 _SYSTEM_PYTHON = r"""
 if [ "$2 $3" = "uv venv" ]; then
@@ -106,7 +99,6 @@ exit 1
 
 KIND = "--accelerator-type=v5litepod-16"
 RUN = ("--config=configs/ns2.py:paper", "--workdir=gs://bucket/my runs/'a' $b")
-PYTHON = ("-m", "ns_jax.main")
 ALL = ["create", "scp", "setup", "start"]  # what it takes to make one train
 
 
@@ -127,12 +119,9 @@ class Cloud:
     for name in ("CLOUDSDK_COMPUTE_ZONE", "CLOUDSDK_CORE_PROJECT"):
       shell.environment.pop(name, None)
     shell.program("gcloud", _GCLOUD)
-    shell.program("curl", _CURL)
     shell.program("python3", _SYSTEM_PYTHON)
     shell.program("c++")
     shell.program("venv_python", _VENV_PYTHON).rename(folder / "venv_python")
-    hosts = [f"name:{worker}:10.0.0.{worker}" for worker in range(workers)]
-    self.write("endpoints", ",".join(hosts))
     self.write("training", TRAINING)
     self.states("NONE", then=("ACTIVE",))
 
