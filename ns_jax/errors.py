@@ -12,3 +12,10 @@ class UserError(Exception):
 
 class Preempted(Exception):
   """Training was told to stop, and has saved; its argument is the step."""
+
+
+class AloneError(Exception):
+  """The other processes of a run cannot be reached; one line, like UserError.
+
+  No mistake of the command's: another time they may be.
+  """

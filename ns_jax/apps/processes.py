@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from ns_jax.errors import UserError
+from ns_jax.errors import AloneError, UserError
 
 _Result = TypeVar("_Result")
 
@@ -35,7 +35,8 @@ def join(
     process_id: which of them this is, from 0.
 
   Raises:
-    UserError: they cannot be found, or what was given is not enough.
+    UserError: what was given is not enough.
+    AloneError: the others cannot be reached.
   """
   options: dict[str, Any] = {}
   if num_processes is not None:
@@ -59,7 +60,7 @@ def join(
     )
   except (OSError, RuntimeError, TypeError, ValueError) as error:
     reason = " ".join(str(error).split())[:300]
-    raise UserError(
+    raise AloneError(
       f"the processes of this run cannot meet ({reason}); check that all are "
       "running and reach process 0, or use this one alone: --num_processes=1"
     ) from error

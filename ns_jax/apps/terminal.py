@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import absl.logging
 
-from ns_jax.errors import Preempted, UserError
+from ns_jax.errors import AloneError, Preempted, UserError
 
 BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
 
@@ -47,6 +47,9 @@ def guarded(run: Callable[[], int | None]) -> int | None:
   except UserError as error:
     print(f"ns_jax: error: {error}", file=sys.stderr)
     return FAILED
+  except AloneError as error:
+    print(f"ns_jax: error: {error}", file=sys.stderr)
+    return BROKEN
   except Preempted as error:
     print(
       f"ns_jax: stopped by SIGTERM after step {error}, which is saved; "

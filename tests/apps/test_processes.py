@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ns_jax.apps import processes
-from ns_jax.errors import UserError
+from ns_jax.errors import AloneError, UserError
 from tests import fleet
 
 ALONE = ("TPU_ML_PLATFORM", "TPU_WORKER_HOSTNAMES", "SLURM_STEP_NODELIST")
@@ -20,12 +20,17 @@ ALONE = ("TPU_ML_PLATFORM", "TPU_WORKER_HOSTNAMES", "SLURM_STEP_NODELIST")
     (("localhost:1", 2, None), "needs --coordinator=HOST:PORT of process 0, a"),
     (("localhost:1", None, None), "need --num_processes"),
     ((None, None, 1), "need --num_processes"),
-    (("localhost:1", 2, 5), "cannot meet"),
   ],
 )
 def test_half_an_address_is_one_line(given, said):
   with pytest.raises(UserError, match=said):
     processes.join(*given)
+
+
+def test_peers_that_cannot_be_reached_are_no_mistake():
+  """So that what restarts runs tries again."""
+  with pytest.raises(AloneError, match="cannot meet .*--num_processes=1"):
+    processes.join("localhost:1", 2, 5)
 
 
 @pytest.mark.parametrize(
