@@ -58,9 +58,11 @@ def join(
     jax.distributed.initialize(
       **options, heartbeat_timeout_seconds=_HEARTBEAT_SEC
     )
-  except (OSError, RuntimeError, TypeError, ValueError) as error:
+  except (OSError, RuntimeError, ValueError) as error:
     reason = " ".join(str(error).split())[:300]
-    raise AloneError(
+    # A number that cannot be is a mistake; the others may yet come.
+    kind = UserError if isinstance(error, ValueError) else AloneError
+    raise kind(
       f"the processes of this run cannot meet ({reason}); check that all are "
       "running and reach process 0, or use this one alone: --num_processes=1"
     ) from error

@@ -4,6 +4,7 @@
 import signal
 import time
 
+import jax
 import pytest
 
 from ns_jax.apps import processes
@@ -20,6 +21,7 @@ ALONE = ("TPU_ML_PLATFORM", "TPU_WORKER_HOSTNAMES", "SLURM_STEP_NODELIST")
     (("localhost:1", 2, None), "needs --coordinator=HOST:PORT of process 0, a"),
     (("localhost:1", None, None), "need --num_processes"),
     ((None, None, 1), "need --num_processes"),
+    (("localhost:1", 2, 5), "cannot meet"),
   ],
 )
 def test_half_an_address_is_one_line(given, said):
@@ -27,10 +29,15 @@ def test_half_an_address_is_one_line(given, said):
     processes.join(*given)
 
 
-def test_peers_that_cannot_be_reached_are_no_mistake():
+def test_peers_that_cannot_be_reached_are_no_mistake(monkeypatch):
   """So that what restarts runs tries again."""
-  with pytest.raises(AloneError, match="cannot meet .*--num_processes=1"):
-    processes.join("localhost:1", 2, 5)
+
+  def late(**_):
+    raise RuntimeError("DEADLINE_EXCEEDED")
+
+  monkeypatch.setattr(jax.distributed, "initialize", late)
+  with pytest.raises(AloneError, match="DEADLINE_EXCEEDED.*--num_processes=1"):
+    processes.join("localhost:1", 2, 1)
 
 
 @pytest.mark.parametrize(
