@@ -19,7 +19,7 @@ MESHES = ((8, 1, 1), (1, 8, 1), (2, 2, 2))
 FLEETS = ((2, 4, (2, 2, 2)), (4, 2, (4, 2, 1)))
 OFTEN = {
   *((name, (2, 2, 2)) for name in stages.STAGES),
-  *(("phoneme_lm", layout) for layout in (*MESHES, *FLEETS)),
+  *(("phoneme_lm", layout) for layout in FLEETS),
 }
 
 
