@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ns_jax import masks
+from ns_jax import masks, sharding
 from ns_jax.array_types import Array
 from ns_jax.models.prompt import Prompt
 from ns_jax.nn import attention, conv, remat
@@ -97,7 +97,7 @@ class PredictorBlock(nn.Module):
         self.dtype,
         name=f"layer_{i}",
       )(x, mask, prompt, train)
-    return x, None
+    return sharding.constrain_batch(x), None
 
 
 class Predictor(nn.Module):

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ns_jax import sharding
 from ns_jax.array_types import Array
 from ns_jax.nn import attention, conv, embeddings, remat
 
@@ -58,7 +59,7 @@ class TransformerLayer(nn.Module):
         dtype=self.dtype,
         name="ffn_out",
       )(y * mask[..., None])
-    return x + dropout(y), None
+    return sharding.constrain_batch(x + dropout(y)), None
 
 
 class Transformer(nn.Module):

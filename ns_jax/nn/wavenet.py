@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ns_jax import sharding
 from ns_jax.array_types import Array
 from ns_jax.nn import attention, conv, film, remat
 
@@ -108,7 +109,7 @@ class Block(nn.Module):
         name=f"layer_{i}",
       )(x, cond, time, prompt, prompt_mask, mask, train)
       skips = skips + skip
-    return (x, skips), None
+    return (sharding.constrain_batch(x), sharding.constrain_batch(skips)), None
 
 
 class WaveNet(nn.Module):
