@@ -73,6 +73,7 @@ JUDGES = [
 EXTRAS = {
   "cuda": ["jax[cuda12]"],
   "tpu": ["jax[tpu]"],
+  "plan": ["jax[tpu]"],  # libtpu of the version that fits, without a TPU
   "eval": EVAL,
   "judges": JUDGES,
   "apps": ["tensorboard>=2.19"],

@@ -19,7 +19,7 @@ LEVELS = (
   ("audio_blocks", "diffusion", "dsp", "figures", "nn"),
   ("losses", "models", "training"),
   ("singing", "stages"),
-  ("inference",),
+  ("inference", "planning"),
   ("evaluation",),
   ("apps",),
   ("main",),

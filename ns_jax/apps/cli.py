@@ -6,7 +6,7 @@ Nothing heavy is imported before a verb needs it, so help comes at once.
 
 import click
 
-from ns_jax.apps.commands import bundles, codes, records, speech
+from ns_jax.apps.commands import bundles, codes, planning, records, speech
 
 _VERBS = (
   records.prepare,
@@ -18,6 +18,7 @@ _VERBS = (
   speech.enhance,
   speech.sing,
   bundles.export,
+  planning.plan,
 )
 
 

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ns-jax plan`: what training will take on TPUs, without one."""
+
+import json
+import os
+
+import click
+
+from ns_jax.apps.commands import shared
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+  "--config", required=True, metavar="FILE[:PRESET]", help="The run's config."
+)
+@click.option(
+  "--topology",
+  required=True,
+  metavar="SLICE",
+  help="As v5e-16, or v5e:4x4.",
+)
+@click.option(
+  "--rows",
+  type=click.IntRange(min=1),
+  help="Global batch; the config's by default.",
+)
+@click.option(
+  "--search/--no-search",
+  default=True,
+  show_default=True,
+  help="Look for the fastest mesh, micro-batches and remat policy.",
+)
+@click.option(
+  "--compile",
+  "most",
+  default=2,
+  show_default=True,
+  type=click.IntRange(min=1),
+  help="Layouts that a search compiles, the most promising ones.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
+@click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
+def plan(
+  config: str,
+  topology: str,
+  rows: int | None,
+  search: bool,
+  most: int,
+  as_json: bool,
+  overrides: tuple[str, ...],
+) -> None:
+  """Compiles the train step for a slice of TPUs and says what it will take.
+
+  Memory of a chip, what it computes, moves and sends, and from these bounds on
+  the time of a step. No TPU is needed; compiling takes minutes. OVERRIDES are
+  fields of the config, as --config.train.batch_size=32.
+
+  Example: ns-jax plan --config configs/ns2.py:paper --topology v5e-16
+  """
+
+  def job() -> int:
+    os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported
+    from ns_jax.apps import planning
+    from ns_jax.planning import table
+
+    loaded = planning.load_config(config, overrides)
+    steps = planning.plan(
+      loaded,
+      topology,
+      num_rows=rows,
+      most=most if search else 0,
+      say=lambda line: click.echo(line, err=True),
+    )
+    if as_json:
+      click.echo(json.dumps([step.to_json() for step in steps], indent=2))
+    else:
+      click.echo("\n\n".join(table.describe(step) for step in steps))
+    return 0
+
+  shared.run(job)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What devices send each other in a compiled program."""
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+
+from ns_jax.planning.hlo import Computation, Instruction, Module
+
+KINDS = (
+  "all-reduce",
+  "all-gather",
+  "reduce-scatter",
+  "all-to-all",
+  "collective-permute",
+)
+_MESH = re.compile(r"replica_groups=mesh\[([^\]]*)\] *\{([^}]*)\}")
+_IOTA = re.compile(
+  r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?"
+)
+_LIST = re.compile(r"replica_groups=\{\{([\d,]*)\}")
+_PAIRS = re.compile(r"source_target_pairs=\{(.*?)\}\}")
+_AXIS = re.compile(r"'([^']+)'=(\d+)")
+_USED = re.compile(r"'([^']+)'(?::\((\d+)\)(\d+))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+  """One exchange."""
+
+  kind: str  # of KINDS
+  name: str
+  source: str  # what of the model it came from
+  bytes: float  # of the whole array, before or after it is split
+  group: tuple[int, ...]  # devices of the first group, by place in the mesh
+  times: float  # in a step
+
+  @property
+  def sent_bytes(self) -> float:
+    """Bytes each device has to send, by the best algorithm, all runs."""
+    n = len(self.group)
+    share = (n - 1) / n
+    factor = {"all-reduce": 2.0 * share, "collective-permute": 1.0}
+    return self.times * self.bytes * factor.get(self.kind, share)
+
+
+def find(
+  module: Module,
+  instruction: Instruction,
+  computation: Computation,
+  times: float,
+) -> Collective | None:
+  """The exchange that an operation is, or that a fusion is made of."""
+  inner, where = instruction, computation
+  kind = _kind(instruction)
+  if instruction.opcode == "fusion":
+    where = module.computations[instruction.called("calls")[0]]
+    exchanges = [i for i in where.instructions.values() if _kind(i)]
+    if not exchanges:
+      return None
+    inner = exchanges[0]
+    kind = _kind(inner)
+    shrinks = any(
+      i.opcode == "dynamic-slice" for i in where.instructions.values()
+    )
+    if kind == "all-reduce" and shrinks:
+      kind = "reduce-scatter"  # what a TPU makes of it
+  if not kind:
+    return None
+  operands = sum(
+    _bytes(where.instructions[name])
+    for name in inner.operands
+    if where.instructions[name].opcode != "partition-id"
+  )
+  whole = operands
+  if kind == "all-gather":
+    whole = operands * len(_group(inner))
+  group = _group(inner)
+  if len(group) < 2:
+    return None
+  source = instruction.attribute(r'op_name="([^"]*)"')
+  return Collective(kind, instruction.name, source, whole, group, times)
+
+
+def _kind(instruction: Instruction) -> str:
+  """Of KINDS; "" for anything else, and for the end of what has begun."""
+  kind = instruction.opcode.removesuffix("-start")
+  return kind if kind in KINDS else ""
+
+
+def _bytes(instruction: Instruction) -> float:
+  """Without what tiles add: that is not sent."""
+  return sum(a.size * a.item_bytes for a in instruction.arrays)
+
+
+def _group(instruction: Instruction) -> tuple[int, ...]:
+  """Devices of the first group."""
+  text = instruction.attributes
+  if found := _PAIRS.search(text):
+    return tuple(int(i) for i in re.findall(r"\d+", found.group(1))[:2])
+  if found := _LIST.search(text):
+    return tuple(int(i) for i in found.group(1).split(",") if i)
+  if found := _IOTA.search(text):
+    shape, sizes, order = (
+      [int(i) for i in part.split(",")] if part else [] for part in found.groups()
+    )
+    devices = np.arange(math.prod(sizes)).reshape(sizes)
+    devices = devices.transpose(order or range(len(sizes)))
+    return tuple(int(i) for i in devices.reshape(shape)[0])
+  if found := _MESH.search(text):
+    return _mesh_group(*found.groups())
+  return ()
+
+
+def _mesh_group(mesh: str, used: str) -> tuple[int, ...]:
+  """Of groups given as axes of a mesh, or as parts of its axes."""
+  sizes, keep = [], []
+  parts = {
+    name: (int(before), int(size)) if before else None
+    for name, before, size in _USED.findall(used)
+  }
+  for name, size in _AXIS.findall(mesh):
+    size = int(size)
+    if name not in parts:
+      sizes, keep = [*sizes, size], [*keep, False]
+    elif parts[name] is None:
+      sizes, keep = [*sizes, size], [*keep, True]
+    else:  # the middle one of three factors
+      before, own = parts[name]
+      sizes += [before, own, size // before // own]
+      keep += [False, True, False]
+  devices = np.arange(math.prod(sizes)).reshape(sizes)
+  picked = devices[tuple(slice(None) if k else 0 for k in keep)]
+  return tuple(int(i) for i in picked.ravel())

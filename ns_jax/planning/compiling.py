@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real train step, compiled for a slice of TPUs that is not there."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from ns_jax import sharding, stages
+from ns_jax.planning import hlo, jaxprs, topology, work
+from ns_jax.planning.work import Work
+from ns_jax.training import state as state_lib
+from ns_jax.training import step as step_lib
+from ns_jax.training.stage import Stage
+
+Shapes = Mapping[str, jax.ShapeDtypeStruct]
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
+_TOO_LARGE = re.compile(r"Used ([\d.]+)([KMG]?) of ([\d.]+)([KMG]?) hbm")
+
+
+class DoesNotFitError(Exception):
+  """The step needs more memory than a chip has.
+
+  Attributes:
+    used_bytes: what it needs, 0 where the compiler did not say.
+  """
+
+  def __init__(self, used_bytes: float):
+    """Args: what the step needs."""
+    super().__init__(f"needs {used_bytes / 1e9:.1f} GB of a chip")
+    self.used_bytes = used_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What is to be planned: a config, and the shapes it is given."""
+
+  config: Any
+  row: Shapes  # of a training batch of one row, [1, ...]
+  frozen: Any  # shapes of the weights of earlier stages
+
+  @property
+  def stage(self) -> Stage:
+    """The stage of the config."""
+    return stages.build(self.config)
+
+  def batch(self, num_rows: int) -> Shapes:
+    """Shapes of a global batch."""
+    return {
+      name: jax.ShapeDtypeStruct((num_rows, *leaf.shape[1:]), leaf.dtype)
+      for name, leaf in self.row.items()
+    }
+
+  def state(self, num_rows: int) -> Any:
+    """Shapes of the state."""
+    return jax.eval_shape(
+      lambda batch, frozen: state_lib.create_state(
+        self.stage, jax.random.key(self.config.seed), batch, frozen
+      ),
+      self.batch(num_rows),
+      self.frozen,
+    )
+
+  def with_options(self, micro_batches: int, remat: str | None) -> "Run":
+    """The same with other options; remat None leaves the config's."""
+    config = self.config.copy_and_resolve_references()
+    with config.unlocked():
+      config.train.micro_batches = micro_batches
+      if remat is not None:
+        _set_remat(config.model, remat)
+    return dataclasses.replace(self, config=config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+  """Bytes of one chip's HBM that a step takes."""
+
+  arguments: float  # the state before, and the batch
+  outputs: float  # the state after, and what is logged
+  aliased: float  # of the outputs, those that take the arguments' place
+  temporaries: float
+  code: float
+
+  @property
+  def total(self) -> float:
+    """All of it at once."""
+    return (
+      self.arguments
+      + self.outputs
+      - self.aliased
+      + self.temporaries
+      + self.code
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """A compiled step."""
+
+  memory: Memory
+  work: Work
+  text: str  # of the optimised program
+
+
+def has_remat(section: Any) -> bool:
+  """Whether a section of a config, or one in it, names a policy."""
+  return any(
+    has_remat(value) if hasattr(value, "items") else field == "remat"
+    for field, value in section.items()
+  )
+
+
+def trace(run: Run, mesh: Mesh, num_rows: int, phase: int) -> Any:
+  """The step of a phase, with the layouts of a run, before it is compiled."""
+  stage, state = run.stage, run.state(num_rows)
+  layouts = sharding.tree_shardings(state, mesh, stage.partition_rules)
+  train_step = jax.jit(
+    step_lib.make_train_step(stage, phase, run.config.train.micro_batches),
+    donate_argnums=0,
+    in_shardings=(layouts, sharding.batch_sharding(mesh)),
+    out_shardings=(layouts, sharding.replicated(mesh)),
+  )
+  with jax.set_mesh(mesh):
+    return train_step.trace(state, run.batch(num_rows))
+
+
+def compile_step(traced: Any, mesh: Mesh) -> Program:
+  """Compiles what `trace` gives.
+
+  Raises:
+    DoesNotFitError: a chip has too little memory.
+  """
+  with jax.set_mesh(mesh):
+    try:
+      compiled = traced.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+      if "RESOURCE_EXHAUSTED" not in str(error):
+        raise
+      raise DoesNotFitError(_used(str(error))) from error
+  found = compiled.memory_analysis()
+  text = compiled.as_text()
+  return Program(
+    Memory(
+      found.argument_size_in_bytes,
+      found.output_size_in_bytes,
+      found.alias_size_in_bytes,
+      found.temp_size_in_bytes,
+      found.generated_code_size_in_bytes,
+    ),
+    work.count(hlo.parse(text)),
+    text,
+  )
+
+
+def flops(traced: Any) -> float | None:
+  """Of all chips together; None where a loop's length is not known."""
+  try:
+    return jaxprs.flops(traced.jaxpr)
+  except jaxprs.UnknownLengthError:
+    return None
+
+
+def coordinates(mesh: Mesh) -> list[tuple[int, ...]]:
+  """Where in the slice each device of a mesh is, in the mesh's order."""
+  return [tuple(device.coords) for device in mesh.devices.flat]
+
+
+def shard_bytes(tree: Any, layouts: Any) -> float:
+  """Bytes of one device's part of arrays."""
+  return sum(
+    float(np.prod(layout.shard_shape(leaf.shape))) * _item_bytes(leaf)
+    for leaf, layout in zip(
+      jax.tree.leaves(tree), jax.tree.leaves(layouts), strict=True
+    )
+  )
+
+
+def make_mesh(within: topology.Slice, sizes: tuple[int, int, int]) -> Mesh:
+  """The mesh of a run on a slice."""
+  return topology.make_mesh(topology.devices(within), sizes)
+
+
+def _item_bytes(leaf: Any) -> float:
+  is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+  return 8.0 if is_key else leaf.dtype.itemsize
+
+
+def _set_remat(section: Any, policy: str) -> None:
+  for field, value in section.items():
+    if hasattr(value, "items"):
+      _set_remat(value, policy)
+    elif field == "remat":
+      section[field] = policy
+
+
+def _used(message: str) -> float:
+  """Bytes that a compiler's complaint names."""
+  found = _TOO_LARGE.search(message)
+  if not found:
+    return 0.0
+  return float(found.group(1)) * 2.0 ** _UNITS[found.group(2)]

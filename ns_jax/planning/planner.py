@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans a run: as its config has it, or in the fastest way that fits."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ns_jax.errors import UserError
+from ns_jax.planning import compiling, estimating, search
+from ns_jax.planning import plan as plans
+from ns_jax.planning.compiling import DoesNotFitError, Run
+from ns_jax.planning.estimating import Candidate
+from ns_jax.planning.plan import Step
+from ns_jax.planning.topology import Slice
+from ns_jax.sharding import MESH_AXES
+
+Say = Callable[[str], Any]
+
+
+def as_configured(run: Run, within: Slice, num_rows: int) -> Candidate:
+  """The layout that a config asks for.
+
+  Args:
+    run: with the config.
+    within: the slice.
+    num_rows: of the global batch.
+
+  Returns:
+    It, with what is left of the chips where the config says -1.
+
+  Raises:
+    UserError: it does not fit the slice, or not the batch.
+  """
+  config, chips = run.config, within.num_chips
+  asked = [int(config.mesh[axis]) for axis in MESH_AXES]
+  known = 1
+  for size in asked:
+    known *= size if size != -1 else 1
+  sizes = [chips // known if size == -1 else size for size in asked]
+  if sizes[0] * sizes[1] * sizes[2] != chips or asked.count(-1) > 1:
+    raise UserError(
+      f"config.mesh {dict(zip(MESH_AXES, asked, strict=True))} does not fit "
+      f"the {chips} chips of {within.name}"
+    )
+  parts = sizes[0] * sizes[1] * config.train.micro_batches
+  if num_rows % parts:
+    raise UserError(
+      f"{num_rows} rows do not divide over data x fsdp x micro_batches = "
+      f"{parts}; give --config.mesh.tensor or --rows, or leave out --no-search"
+    )
+  return Candidate((sizes[0], sizes[1], sizes[2]), config.train.micro_batches,
+                   None)  # fmt: skip
+
+
+def compile_candidate(
+  run: Run,
+  within: Slice,
+  candidate: Candidate,
+  *,
+  num_rows: int,
+  phase: int,
+  say: Say,
+) -> Step:
+  """Compiles one layout of one phase.
+
+  Args:
+    run: what to plan.
+    within: the slice.
+    candidate: the layout.
+    num_rows: of the global batch.
+    phase: of the stage.
+    say: takes lines of progress.
+
+  Raises:
+    DoesNotFitError: the chips have too little memory.
+  """
+  start = time.perf_counter()
+  say(f"compiling phase {phase}: {candidate}, {num_rows} rows")
+  mesh = compiling.make_mesh(within, candidate.mesh)
+  chosen = run.with_options(candidate.micro_batches, candidate.remat)
+  traced = compiling.trace(chosen, mesh, num_rows, phase)
+  plain = traced
+  if compiling.has_remat(run.config.model) or candidate.micro_batches > 1:
+    plain = compiling.trace(
+      run.with_options(1, "none"), mesh, num_rows, phase
+    )
+  program = compiling.compile_step(traced, mesh)
+  step = plans.make_step(
+    chosen,
+    within,
+    candidate,
+    num_rows=num_rows,
+    phase=phase,
+    traced_flops=compiling.flops(traced),
+    model_flops=compiling.flops(plain),
+    program=program,
+  )
+  say(
+    f"  {step.memory.total / 1e9:.2f} GB, "
+    f"{1e3 * step.bound.overlapped_sec:.1f} to "
+    f"{1e3 * step.bound.serial_sec:.1f} ms, {step.bound.binding} binds "
+    f"(compiled in {time.perf_counter() - start:.0f} s)"
+  )
+  return step
+
+
+def fastest(
+  run: Run,
+  within: Slice,
+  *,
+  num_rows: int,
+  most: int,
+  say: Say,
+) -> list[Step]:
+  """All phases in the layout that is fastest in the last, the longest.
+
+  Args:
+    run: what to plan.
+    within: the slice.
+    num_rows: of the global batch.
+    most: layouts to compile; all are estimated.
+    say: takes lines of progress.
+
+  Raises:
+    UserError: none fits the memory with headroom.
+  """
+  last = len(run.stage.phases) - 1
+  estimator = estimating.Estimator(run, within, num_rows, last)
+  options = list(estimating.candidates(run, within, num_rows))
+  say(f"{len(options)} layouts to estimate")
+  guesses = [estimator.estimate(option) for option in options]
+
+  def compile_fn(candidate: Candidate) -> tuple[search.Measure, Step] | None:
+    try:
+      step = compile_candidate(
+        run, within, candidate, num_rows=num_rows, phase=last, say=say
+      )
+    except DoesNotFitError as error:
+      say(f"  {error}, {within.chip.hbm_bytes / 1e9:.1f} GB are there")
+      return None
+    seconds = 0.5 * (step.bound.overlapped_sec + step.bound.serial_sec)
+    return search.Measure(step.memory.total, seconds), step
+
+  found = search.best(
+    guesses, compile_fn, hbm_bytes=within.chip.hbm_bytes, most=most
+  )
+  if found is None:
+    raise UserError(
+      f"{run.config.stage} with {num_rows} rows does not fit the "
+      f"{within.num_chips} chips of {within.name} with "
+      f"{1.0 - search.HEADROOM:.0%} of their memory to spare; use a larger "
+      "slice or a smaller batch"
+    )
+  candidate, _, step = found
+  others = [
+    compile_candidate(
+      run, within, candidate, num_rows=num_rows, phase=phase, say=say
+    )
+    for phase in range(last)
+  ]
+  return [*others, step]
