@@ -36,6 +36,7 @@ class Collective:
   bytes: float  # of the whole array, before or after it is split
   group: tuple[int, ...]  # devices of the first group, by place in the mesh
   times: float  # in a step
+  channel: str = ""  # of an exchange in pieces: the same for each of them
 
   @property
   def sent_bytes(self) -> float:
@@ -74,14 +75,20 @@ def find(
     for name in inner.operands
     if where.instructions[name].opcode != "partition-id"
   )
-  whole = operands
-  if kind == "all-gather":
-    whole = operands * len(_group(inner))
   group = _group(inner)
+  whole = operands * (len(group) if kind == "all-gather" else 1)
   if len(group) < 2:
     return None
   source = instruction.attribute(r'op_name="([^"]*)"')
-  return Collective(kind, instruction.name, source, whole, group, times)
+  channel = inner.attribute(r"channel_id=(\d+)") if _in_pieces(inner) else ""
+  return Collective(
+    kind, instruction.name, source, whole, group, times, channel
+  )
+
+
+def _in_pieces(instruction: Instruction) -> bool:
+  """Whether it stands once more in each operation that goes on beside it."""
+  return "chain_id=" in instruction.attributes
 
 
 def _kind(instruction: Instruction) -> str:

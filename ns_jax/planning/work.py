@@ -65,12 +65,15 @@ def count(module: Module) -> Work:
   """Adds up what the entry computation does, loops and calls included."""
   unknown: list[str] = []
   operations, found = [], []
+  pieces: set[tuple[str, str]] = set()
   for instruction, computation, times in _walk(
     module, module.entry, 1.0, unknown
   ):
     collective = collectives.find(module, instruction, computation, times)
-    if collective:
+    if collective and (computation.name, collective.channel) not in pieces:
       found.append(collective)
+      if collective.channel:
+        pieces.add((computation.name, collective.channel))
     operation = _operation(module, instruction, computation, times)
     if operation:
       operations.append(operation)
