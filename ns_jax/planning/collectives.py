@@ -111,7 +111,8 @@ def _group(instruction: Instruction) -> tuple[int, ...]:
     return tuple(int(i) for i in found.group(1).split(",") if i)
   if found := _IOTA.search(text):
     shape, sizes, order = (
-      [int(i) for i in part.split(",")] if part else [] for part in found.groups()
+      [int(i) for i in part.split(",")] if part else []
+      for part in found.groups()
     )
     devices = np.arange(math.prod(sizes)).reshape(sizes)
     devices = devices.transpose(order or range(len(sizes)))

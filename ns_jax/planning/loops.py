@@ -5,7 +5,7 @@ from ns_jax.planning.hlo import Computation, Instruction, Module
 
 # What hands a value on as it is.
 _SAME = ("copy", "bitcast", "copy-done", "reshape", "convert")
-_KNOWN = r'known_trip_count\W+n\W+(\d+)'
+_KNOWN = r"known_trip_count\W+n\W+(\d+)"
 
 
 def trips(

@@ -169,9 +169,7 @@ def _exchanges(
       chips,
       math.fsum(c.times for c in group),
       math.fsum(c.sent_bytes for c in group),
-      math.fsum(
-        roofline.collective_sec(c, within, coordinates) for c in group
-      ),
+      math.fsum(roofline.collective_sec(c, within, coordinates) for c in group),
     )
     for (kind, chips), group in groups.items()
   ]

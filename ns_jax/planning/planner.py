@@ -81,9 +81,7 @@ def compile_candidate(
   traced = compiling.trace(chosen, mesh, num_rows, phase)
   plain = traced
   if compiling.has_remat(run.config.model) or candidate.micro_batches > 1:
-    plain = compiling.trace(
-      run.with_options(1, "none"), mesh, num_rows, phase
-    )
+    plain = compiling.trace(run.with_options(1, "none"), mesh, num_rows, phase)
   program = compiling.compile_step(traced, mesh)
   step = plans.make_step(
     chosen,

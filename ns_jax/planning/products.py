@@ -65,8 +65,7 @@ def _convolution(instruction: Instruction, computation: Computation) -> float:
   of_lhs, of_rhs, of_out = labels.groups()
   window = _WINDOW.search(instruction.attributes)
   options = dict(
-    option.split("=")
-    for option in (window.group(1).split() if window else [])
+    option.split("=") for option in (window.group(1).split() if window else [])
   )
 
   def option(name: str, i: int, default: str) -> str:

@@ -49,8 +49,14 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
   )
   yield "slice", f"{step.slice_name}, {step.chips} chips"
   yield "layout", step.layout
-  yield "global batch", f"{step.rows} rows" + (
-    "" if step.audio_sec is None else f", {step.audio_sec / 60:.1f} min of audio"
+  yield (
+    "global batch",
+    f"{step.rows} rows"
+    + (
+      ""
+      if step.audio_sec is None
+      else f", {step.audio_sec / 60:.1f} min of audio"
+    ),
   )
   yield (
     "memory of a chip",
@@ -70,10 +76,13 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
   if step.traced_flops is not None:
     products += f" ({step.traced_flops / 1e12:.3f} before compiling)"
   yield "products of a chip", products if whole else NOT_KNOWN
-  yield "  the model's own", (
-    NOT_KNOWN
-    if step.model_flops is None
-    else f"{step.model_flops / 1e12:.3f} TFLOP"
+  yield (
+    "  the model's own",
+    (
+      NOT_KNOWN
+      if step.model_flops is None
+      else f"{step.model_flops / 1e12:.3f} TFLOP"
+    ),
   )
   yield (
     "HBM traffic of a chip",

@@ -89,7 +89,9 @@ def test_nested_loops_by_hand():
 
 
 def test_a_loop_of_unknown_length_is_told():
-  text = NESTED.replace("%end.4 = s32[] constant(9)", "%end.4 = s32[] copy(%i.4)")
+  text = NESTED.replace(
+    "%end.4 = s32[] constant(9)", "%end.4 = s32[] copy(%i.4)"
+  )
   done = work.count(hlo.parse(text))
   assert len(done.unknown) == 1
   assert "loops" in done.unknown[0]
