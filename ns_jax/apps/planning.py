@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans of configs: what `ns-jax plan` does, in order."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from ns_jax.planning.compiling import DoesNotFitError, Run
 from ns_jax.planning.plan import Step
 from ns_jax.planning.planner import Say
 
+# What ml_collections raises for mistyped fields, values and files.
+_BAD_CONFIG = (AttributeError, KeyError, TypeError, OSError, flags.Error)
 _NO_WORKDIR = pathlib.Path("no-workdir")
 
 
@@ -31,13 +34,16 @@ def load_config(path: str, overrides: Sequence[str]) -> Any:
     UserError: there is no such file, preset or field.
   """
   values = flags.FlagValues()
-  config_flags.DEFINE_config_file("config", flag_values=values)
+  argv = ["ns-jax", f"--config={path}", *overrides]
+  config_flags.DEFINE_config_file(
+    "config",
+    flag_values=values,  # pyright: ignore[reportCallIssue]
+    sys_argv=argv,  # pyright: ignore[reportCallIssue]
+  )
   try:
-    rest = values(["ns-jax", f"--config={path}", *overrides])
+    rest = values(argv)
     values.config.lock()  # a file that could not be read fails at first use
-  except (
-    AttributeError, KeyError, TypeError, OSError, flags.Error
-  ) as error:  # fmt: skip
+  except _BAD_CONFIG as error:
     message = str(error.args[-1] if error.args else error)
     raise UserError(f"--config: {' '.join(message.split())}") from error
   if len(rest) > 1:
@@ -79,7 +85,7 @@ def plan(
   Raises:
     UserError: no such slice; no libtpu; or the config does not fit it.
   """
-  if jax.config.jax_platforms != "cpu":
+  if os.environ.get("JAX_PLATFORMS") != "cpu":
     raise UserError("planning must not touch devices: set JAX_PLATFORMS=cpu")
   within = topology.find(topology_name)
   topology.devices(within)  # complains at once

@@ -124,21 +124,19 @@ def _group(instruction: Instruction) -> tuple[int, ...]:
 
 def _mesh_group(mesh: str, used: str) -> tuple[int, ...]:
   """Of groups given as axes of a mesh, or as parts of its axes."""
+  parts = {name: (before, size) for name, before, size in _USED.findall(used)}
   sizes, keep = [], []
-  parts = {
-    name: (int(before), int(size)) if before else None
-    for name, before, size in _USED.findall(used)
-  }
-  for name, size in _AXIS.findall(mesh):
-    size = int(size)
+  for name, text in _AXIS.findall(mesh):
+    size = int(text)
     if name not in parts:
-      sizes, keep = [*sizes, size], [*keep, False]
-    elif parts[name] is None:
-      sizes, keep = [*sizes, size], [*keep, True]
+      factors, kept = [size], [False]
+    elif not parts[name][0]:
+      factors, kept = [size], [True]
     else:  # the middle one of three factors
-      before, own = parts[name]
-      sizes += [before, own, size // before // own]
-      keep += [False, True, False]
+      before, own = (int(part) for part in parts[name])
+      factors = [before, own, size // before // own]
+      kept = [False, True, False]
+    sizes, keep = sizes + factors, keep + kept
   devices = np.arange(math.prod(sizes)).reshape(sizes)
   picked = devices[tuple(slice(None) if k else 0 for k in keep)]
   return tuple(int(i) for i in picked.ravel())

@@ -15,7 +15,6 @@ from collections.abc import Collection
 from typing import Any
 
 import jax
-import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh
 
@@ -168,6 +167,6 @@ def make_mesh(found: list[Any], sizes: tuple[int, int, int]) -> Mesh:
   return jax.make_mesh(
     sizes,
     sharding.MESH_AXES,
-    devices=np.asarray(found),
+    devices=found,
     axis_types=(AxisType.Auto,) * len(sharding.MESH_AXES),
   )

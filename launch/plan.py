@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What training every stage takes on TPUs: the table of docs/plan.md.
+
+  pip install -e '.[plan]'
+  python launch/plan.py --out=runs/plans
+
+Compiles each step for slices that are not there, with `ns-jax plan`; minutes
+each. What is in the folder already is kept, so it can be stopped at any time.
+--stage=ns2 --topology=v5e-16 plans a part.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import tqdm
+
+from ns_jax.apps import terminal
+from ns_jax.planning import table
+
+DOC = pathlib.Path(__file__).parents[1] / "docs" / "plan.md"
+_BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """One command."""
+
+  config: str
+  topology: str
+  rows: int  # of the global batch
+  options: tuple[str, ...] = ()
+
+  @property
+  def name(self) -> str:
+    """Of its file."""
+    stage = self.config.removeprefix("configs/").replace(".py:", "-")
+    return f"{stage}-{self.topology}-{self.rows}"
+
+  @property
+  def command(self) -> list[str]:
+    """To be given to Python."""
+    options = [f"--config.{option}" for option in self.options]
+    return [
+      *("-m", "ns_jax.apps.cli", "plan", "--config", self.config),
+      *("--topology", self.topology, "--rows", str(self.rows)),
+      *("--no-search", "--json", *options),
+    ]
+
+
+_NS2, _NS1 = "configs/ns2.py:paper", "configs/ns1.py:paper"
+_CODEC, _LM = "configs/codec.py:paper", "configs/phoneme_lm.py:paper"
+_ALIGNER = "configs/aligner.py:corpus"
+# As a search found it: what products gave is kept, and nothing else.
+_DOTS = tuple(
+  f"model.{part}.remat=dots"
+  for part in (
+    "phoneme_encoder",
+    "prompt_encoder",
+    "duration_predictor",
+    "pitch_predictor",
+    "denoiser",
+  )
+)
+# Global batches are the configs' own, and then as many times as large as the
+# slice is larger than v5e-16.
+JOBS = (
+  Job(_NS2, "v5e-16", 64, _DOTS),
+  Job(_NS2, "v5e-256", 1024, _DOTS),
+  Job(_NS2, "v5e-256", 64, (*_DOTS, "mesh.tensor=4")),
+  Job(_NS2, "v4-8", 64, (*_DOTS, "train.micro_batches=2")),
+  Job(_CODEC, "v5e-16", 1600, ("train.micro_batches=4",)),
+  Job(_CODEC, "v5e-256", 25_600, ("train.micro_batches=4",)),
+  Job(_CODEC, "v4-8", 1600, ("train.micro_batches=8",)),
+  Job(_NS1, "v5e-16", 128),
+  Job(_NS1, "v5e-256", 2048),
+  Job(_NS1, "v4-8", 128),
+  Job(_LM, "v5e-16", 1024),
+  Job(_LM, "v5e-256", 16_384),
+  Job(_LM, "v4-8", 1024, ("train.micro_batches=2",)),
+  Job(_ALIGNER, "v5e-16", 16),
+  Job(_ALIGNER, "v5e-256", 256),
+  Job(_ALIGNER, "v4-8", 16),
+)
+_COLUMNS = (
+  "stage, from step",
+  "slice",
+  "rows",
+  "GB of a chip",
+  "TFLOP",
+  "HBM GB",
+  "sent GB",
+  "compute, memory, exchange ms",
+  "step ms",
+  "compiler's ms",
+  "MFU %",
+  "audio h/h",
+  "days",
+)
+
+
+def main() -> None:
+  """Runs what is missing and writes the table."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--out", type=pathlib.Path, required=True)
+  parser.add_argument("--stage", default="")
+  parser.add_argument("--topology", default="")
+  parser.add_argument("--doc", type=pathlib.Path, default=DOC)
+  args = parser.parse_args()
+  args.out.mkdir(parents=True, exist_ok=True)
+  wanted = [
+    job
+    for job in JOBS
+    if job.config.startswith(f"configs/{args.stage}")
+    and args.topology in ("", job.topology)
+  ]
+  for job in tqdm.tqdm(wanted, unit="plan"):
+    _run(job, args.out / f"{job.name}.json")
+  _write(args.out, args.doc)
+
+
+def _run(job: Job, path: pathlib.Path) -> None:
+  """Plans unless it has been done."""
+  if path.exists():
+    return
+  done = subprocess.run(
+    [sys.executable, *job.command],
+    cwd=DOC.parents[1],
+    stdout=subprocess.PIPE,
+    check=False,
+  )
+  if done.returncode:
+    sys.exit(done.returncode)  # it said why
+  part = path.with_suffix(".part")
+  part.write_bytes(done.stdout)
+  part.rename(path)
+
+
+def _write(out: pathlib.Path, doc: pathlib.Path) -> None:
+  """Puts the table of what there is into the document."""
+  date = datetime.date.today().isoformat()
+  lines = [
+    f"| {' | '.join(_COLUMNS)} |",
+    "|---|---|" + "--:|" * (len(_COLUMNS) - 2),
+  ]
+  for job in JOBS:
+    path = out / f"{job.name}.json"
+    if path.exists():
+      for step in json.loads(path.read_text()):
+        lines.append(f"| {' | '.join(_cells(job, step))} |")
+  table_text = "\n".join([*lines, "", f"jax {jax.__version__}, {date}.", ""])
+  before, rest = doc.read_text(encoding="utf-8").split(_BEGIN)
+  after = rest.split(_END)[1]
+  whole = f"{before}{_BEGIN}\n{table_text}\n{_END}{after}"
+  doc.write_text(whole, encoding="utf-8")
+
+
+def _cells(job: Job, step: dict[str, Any]) -> list[str]:
+  """One row: a phase of a stage on a slice."""
+  bound = step["bound"]
+  parts = [
+    f"{1e3 * bound[f'{name}_sec']:.1f}"
+    for name in ("compute", "memory", "interconnect")
+  ]
+  return [
+    f"{step['stage']}, {step['first_step']:,}",
+    job.topology,
+    f"{step['rows']:,}",
+    f"{step['memory_bytes'] / 1e9:.1f}",
+    f"{step['flops'] / 1e12:.2f}",
+    f"{step['traffic_bytes'] / 1e9:.1f}",
+    f"{sum(e['bytes'] for e in step['exchanges']) / 1e9:.2f}",
+    ", ".join(parts),
+    table.span(step["step_sec"], ".1f", 1e3),
+    f"{1e3 * step['compiler_sec']:.1f}",
+    table.span(step["utilisation"], ".0f", 100.0),
+    table.span(step["audio_hours_per_hour"], ",.0f"),
+    table.span(step["days"], ".2f"),
+  ]
+
+
+if __name__ == "__main__":
+  sys.exit(terminal.guarded(main))
