@@ -116,20 +116,25 @@ def _where_it_divides(
 def _split(
   spec: PartitionSpec, leaf: Any, mesh_axis: str, mesh: Mesh
 ) -> PartitionSpec:
-  """Splits the largest axis that is whole and divides, of large arrays."""
-  parts, shape = mesh.shape[mesh_axis], leaf.shape
+  """Splits a large array once more, where its parts are longest."""
+  count, shape = mesh.shape[mesh_axis], leaf.shape
   is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-  if parts == 1 or is_key or not shape:
+  if count == 1 or is_key or not shape:
     return spec
   if int(np.prod(shape)) * leaf.dtype.itemsize < FSDP_MIN_BYTES:
     return spec
-  own = [*spec, *[None] * (len(shape) - len(spec))]
-  for axis in sorted(range(len(shape)), key=lambda i: -shape[i]):
-    if own[axis] is None and shape[axis] % parts == 0:
-      own[axis] = mesh_axis
-      while own[-1] is None:
+  own = [(name,) if name else () for name in spec]
+  own += [()] * (len(shape) - len(own))
+  parts = [
+    size // int(np.prod([mesh.shape[name] for name in names]))
+    for size, names in zip(shape, own, strict=True)
+  ]
+  for axis in sorted(range(len(shape)), key=lambda i: -parts[i]):
+    if parts[axis] % count == 0:
+      own[axis] = (*own[axis], mesh_axis)
+      while not own[-1]:
         own.pop()
-      return PartitionSpec(*own)
+      return PartitionSpec(*(names or None for names in own))
   return spec
 
 

@@ -68,6 +68,10 @@ def test_what_only_the_update_needs_is_split_over_data_too():
   rules = ((r"kernel$", P(None, "fsdp")),)
   shardings = sharding.tree_shardings(tree, mesh, rules)
   assert shardings["params"]["gen"]["kernel"].spec == P(None, "fsdp")
+  tall = {"opt_state": {"kernel": jax.ShapeDtypeStruct((3, 1 << 20), "f4")}}
+  everywhere = ((r"kernel$", P(None, "fsdp")),)
+  of_moments = sharding.tree_shardings(tall, mesh, everywhere)
+  assert of_moments["opt_state"]["kernel"].spec == P(None, ("fsdp", "data"))
   for name in ("opt_state", "ema_params"):
     assert shardings[name]["gen"]["kernel"].spec == P(None, "fsdp", "data")
     assert shardings[name]["gen"]["scale"].spec == P()
