@@ -98,8 +98,9 @@ _COLUMNS = (
   "sent GB",
   "compute, memory, exchange ms",
   "step ms",
-  "compiler's ms",
+  "expected ms",
   "MFU %",
+  "expected MFU %",
   "audio h/h",
   "days",
 )
@@ -165,21 +166,22 @@ def _cells(job: Job, step: dict[str, Any]) -> list[str]:
   """One row: a phase of a stage on a slice."""
   bound = step["bound"]
   parts = [
-    f"{1e3 * bound[f'{name}_sec']:.1f}"
+    f"{1e3 * bound[f'{name}_sec']:.3g}"
     for name in ("compute", "memory", "interconnect")
   ]
   return [
     f"{step['stage']}, {step['first_step']:,}",
     job.topology,
     f"{step['rows']:,}",
-    f"{step['memory_bytes'] / 1e9:.1f}",
-    f"{step['flops'] / 1e12:.2f}",
-    f"{step['traffic_bytes'] / 1e9:.1f}",
-    f"{sum(e['bytes'] for e in step['exchanges']) / 1e9:.2f}",
+    f"{step['memory_bytes'] / 1e9:.3g}",
+    f"{step['flops'] / 1e12:.3g}",
+    f"{step['traffic_bytes'] / 1e9:.3g}",
+    f"{sum(e['bytes'] for e in step['exchanges']) / 1e9:.3g}",
     ", ".join(parts),
-    table.span(step["step_sec"], ".1f", 1e3),
-    f"{1e3 * step['compiler_sec']:.1f}",
+    table.span(step["step_sec"], ".3g", 1e3),
+    f"{1e3 * step['expected_sec']:.3g}",
     table.span(step["utilisation"], ".0f", 100.0),
+    table.span([step["expected_utilisation"]] * 2, ".0f", 100.0),
     table.span(step["audio_hours_per_hour"], ",.0f"),
     table.span(step["days"], ".2f"),
   ]

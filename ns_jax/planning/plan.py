@@ -13,9 +13,10 @@ from ns_jax.planning.estimating import Candidate
 from ns_jax.planning.roofline import Bound
 from ns_jax.planning.topology import Slice
 
-# The program's products may differ from the count before compiling by this
-# much: what a compiler merges, and edges of convolutions.
-_AGREES = 0.1
+# A compiler merges what a step computes twice and makes products of other
+# operations, sums for one. Fewer than this share of those that were traced are
+# not to be believed.
+_LEAST = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +58,15 @@ class Step:
 
   @property
   def is_known(self) -> bool:
-    """Whether the counts are whole and agree with each other."""
+    """Whether the counts are whole and do not contradict each other."""
     if self.unknown or self.traced_flops is None:
       return False
-    # What is merged was counted twice before.
-    return self.flops <= (1.0 + _AGREES) * self.traced_flops
+    return self.flops >= _LEAST * self.traced_flops
+
+  @property
+  def expected_sec(self) -> float:
+    """By the compiler's estimates, exchanges one after the other with them."""
+    return self.compiler_sec + self.bound.interconnect_sec
 
   def utilisation(self, seconds: float) -> float | None:
     """Share of the peak that the model's products take, if a step does."""
@@ -89,6 +94,8 @@ class Step:
         self.audio_hours_per_hour(high),
         self.audio_hours_per_hour(low),
       ],
+      "expected_sec": self.expected_sec,
+      "expected_utilisation": self.utilisation(self.expected_sec),
       "days": [self.days(low), self.days(high)],
       "is_known": self.is_known,
     }

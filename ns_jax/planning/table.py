@@ -72,45 +72,51 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
   ):
     yield f"  {name}", f"{value / 1e9:.3f} GB"
   whole = step.is_known
-  products = f"{step.flops / 1e12:.3f} TFLOP"
+  products = f"{step.flops / 1e12:.4g} TFLOP"
   if step.traced_flops is not None:
-    products += f" ({step.traced_flops / 1e12:.3f} before compiling)"
+    products += f" ({step.traced_flops / 1e12:.4g} before compiling)"
   yield "products of a chip", products if whole else NOT_KNOWN
   yield (
     "  the model's own",
     (
       NOT_KNOWN
       if step.model_flops is None
-      else f"{step.model_flops / 1e12:.3f} TFLOP"
+      else f"{step.model_flops / 1e12:.4g} TFLOP"
     ),
   )
   yield (
     "HBM traffic of a chip",
-    f"{step.traffic_bytes / 1e9:.2f} GB" if whole else NOT_KNOWN,
+    f"{step.traffic_bytes / 1e9:.3g} GB" if whole else NOT_KNOWN,
   )
   for exchange in step.exchanges:
     yield (
       f"  {exchange.kind}",
       f"{exchange.count:,.0f} x over {exchange.chips} chips, "
-      f"{exchange.bytes / 1e9:.3f} GB sent by each, "
-      f"{1e3 * exchange.seconds:.1f} ms",
+      f"{exchange.bytes / 1e9:.3g} GB sent by each, "
+      f"{1e3 * exchange.seconds:.3g} ms",
     )
   if not whole:
-    for reason in step.unknown:
+    for reason in step.unknown or ("the two counts of products differ",):
       yield "", reason
     return
-  yield "compute", f"{1e3 * bound.compute_sec:.1f} ms"
-  yield "memory", f"{1e3 * bound.memory_sec:.1f} ms"
-  yield "interconnect", f"{1e3 * bound.interconnect_sec:.1f} ms"
+  yield "compute", f"{1e3 * bound.compute_sec:.3g} ms"
+  yield "memory", f"{1e3 * bound.memory_sec:.3g} ms"
+  yield "interconnect", f"{1e3 * bound.interconnect_sec:.3g} ms"
   times = (bound.overlapped_sec, bound.serial_sec)
-  yield "step", f"{span(times, '.1f', 1e3)} ms, {bound.binding} binds"
+  yield "step", f"{span(times, '.3g', 1e3)} ms, {bound.binding} binds"
+  expected = step.expected_sec
   yield (
-    "the compiler's estimate",
-    f"{1e3 * step.compiler_sec:.1f} ms, without exchanges",
+    "  the compiler expects",
+    f"{1e3 * expected:.3g} ms, of it {1e3 * step.compiler_sec:.3g} without "
+    "exchanges",
   )
   yield (
     "model FLOP utilisation",
     span([step.utilisation(t) for t in reversed(times)], ".0f", 100.0) + " %",
+  )
+  yield (
+    "  as the compiler expects",
+    span([step.utilisation(expected)] * 2, ".0f", 100.0) + " %",
   )
   yield (
     "audio hours an hour",

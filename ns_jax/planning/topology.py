@@ -22,6 +22,14 @@ from ns_jax import sharding
 from ns_jax.errors import UserError
 
 _GIB = 1 << 30
+# Nothing is run: libtpu looks for no TPU, does not complain that there is none,
+# and keeps none from others.
+_NO_TPU = {
+  "TPU_SKIP_MDS_QUERY": "1",
+  "TPU_ACCELERATOR_TYPE": "v5litepod-16",
+  "TPU_WORKER_HOSTNAMES": "localhost",
+  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
 _UNIT = 2 * 128 * 128  # FLOPs a cycle of a matrix unit of 128 x 128
 
 
@@ -149,9 +157,8 @@ def devices(of: Slice) -> list[Any]:
       "planning needs libtpu, the compiler for TPUs (no TPU is needed); "
       "pip install -e '.[plan]'"
     )
-  # Nothing is run: no TPU is looked for, and none is kept from others.
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+  for name, value in _NO_TPU.items():
+    os.environ.setdefault(name, value)
   try:
     described = topologies.get_topology_desc(
       platform="tpu", topology_name=of.name, **of.chip.whole
