@@ -19,20 +19,24 @@ from ns_jax.training.stage import Stage
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30}
-_TOO_LARGE = re.compile(r"Used ([\d.]+)([KMG]?) of ([\d.]+)([KMG]?) hbm")
+# Libtpu says it in one of two ways.
+_TOO_LARGE = re.compile(
+  r"Used (?=[\d.]+[KMG]? of)([\d.]+)([KMG]?)|\(([\d.]+)([KMG]?)\) exceeds"
+)
 
 
 class DoesNotFitError(Exception):
-  """The step needs more memory than a chip has.
+  """The step needs more memory than a chip has; the message says how much."""
 
-  Attributes:
-    used_bytes: what it needs, 0 where the compiler did not say.
-  """
-
-  def __init__(self, used_bytes: float):
-    """Args: what the step needs."""
-    super().__init__(f"needs {used_bytes / 1e9:.1f} GB of a chip")
-    self.used_bytes = used_bytes
+  @classmethod
+  def of(cls, complaint: str) -> "DoesNotFitError":
+    """From what the compiler said."""
+    found = _TOO_LARGE.search(complaint)
+    if not found:
+      return cls("needs more memory than a chip")
+    number, unit = (part for part in found.groups() if part is not None)
+    used_bytes = float(number) * 2.0 ** _UNITS[unit]
+    return cls(f"needs {used_bytes / 1e9:.1f} GB or more of a chip")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +144,7 @@ def compile_step(traced: Any, mesh: Mesh) -> Program:
     except jax.errors.JaxRuntimeError as error:
       if "RESOURCE_EXHAUSTED" not in str(error):
         raise
-      raise DoesNotFitError(_used(str(error))) from error
+      raise DoesNotFitError.of(str(error)) from error
   found = compiled.memory_analysis()
   text = compiled.as_text()
   return Program(
@@ -195,11 +199,3 @@ def _set_remat(section: Any, policy: str) -> None:
       _set_remat(value, policy)
     elif field == "remat":
       section[field] = policy
-
-
-def _used(message: str) -> float:
-  """Bytes that a compiler's complaint names."""
-  found = _TOO_LARGE.search(message)
-  if not found:
-    return 0.0
-  return float(found.group(1)) * 2.0 ** _UNITS[found.group(2)]

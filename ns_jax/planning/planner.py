@@ -110,7 +110,7 @@ def fastest(
   most: int,
   say: Say,
 ) -> list[Step]:
-  """All phases in the layout that is fastest in the last, the longest.
+  """All phases in the layout that is fastest in the longest of them.
 
   Args:
     run: what to plan.
@@ -122,8 +122,10 @@ def fastest(
   Raises:
     UserError: none fits the memory with headroom.
   """
-  last = len(run.stage.phases) - 1
-  estimator = estimating.Estimator(run, within, num_rows, last)
+  starts = run.stage.phases
+  ends = [*starts[1:], run.config.train.num_steps]
+  longest = max(range(len(starts)), key=lambda i: ends[i] - starts[i])
+  estimator = estimating.Estimator(run, within, num_rows, longest)
   options = list(estimating.candidates(run, within, num_rows))
   say(f"{len(options)} layouts to estimate")
   guesses = [estimator.estimate(option) for option in options]
@@ -131,7 +133,7 @@ def fastest(
   def compile_fn(candidate: Candidate) -> tuple[search.Measure, Step] | None:
     try:
       step = compile_candidate(
-        run, within, candidate, num_rows=num_rows, phase=last, say=say
+        run, within, candidate, num_rows=num_rows, phase=longest, say=say
       )
     except DoesNotFitError as error:
       say(f"  {error}, {within.chip.hbm_bytes / 1e9:.1f} GB are there")
@@ -150,10 +152,11 @@ def fastest(
       "slice or a smaller batch"
     )
   candidate, _, step = found
-  others = [
-    compile_candidate(
+  return [
+    step
+    if phase == longest
+    else compile_candidate(
       run, within, candidate, num_rows=num_rows, phase=phase, say=say
     )
-    for phase in range(last)
+    for phase in range(len(starts))
   ]
-  return [*others, step]

@@ -82,6 +82,20 @@ def test_mistakes_in_configs_are_one_line(path, overrides, message):
   assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+  ("complaint", "told"),
+  [
+    ("the total memory required for HLO temporaries (18.75G) exceeds available "
+     "HBM (15.75G).", "needs 20.1 GB or more"),
+    ("Ran out of memory in memory space hbm. Used 20.00G of 15.75G hbm. "
+     "Exceeded hbm capacity by 4.25G.", "needs 21.5 GB or more"),
+    ("no room", "needs more memory"),
+  ],
+)  # fmt: skip
+def test_what_a_compiler_says_of_memory(complaint, told):
+  assert told in str(compiling.DoesNotFitError.of(complaint))
+
+
 def test_unknown_slice_is_one_line():
   result = testing.CliRunner().invoke(
     cli.cli,
