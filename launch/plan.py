@@ -169,6 +169,8 @@ def _cells(job: Job, step: dict[str, Any]) -> list[str]:
     f"{1e3 * bound[f'{name}_sec']:.3g}"
     for name in ("compute", "memory", "interconnect")
   ]
+  times = [step["step_sec"][0], step["expected_sec"]]
+  audio_sec = step["audio_sec"]
   return [
     f"{step['stage']}, {step['first_step']:,}",
     job.topology,
@@ -182,8 +184,8 @@ def _cells(job: Job, step: dict[str, Any]) -> list[str]:
     f"{1e3 * step['expected_sec']:.3g}",
     table.span(step["utilisation"], ".0f", 100.0),
     table.span([step["expected_utilisation"]] * 2, ".0f", 100.0),
-    table.span(step["audio_hours_per_hour"], ",.0f"),
-    table.span(step["days"], ".2f"),
+    table.span([audio_sec and audio_sec / t for t in times[::-1]], ",.0f"),
+    table.span([step["num_steps"] * t / 86_400.0 for t in times], ".2g"),
   ]
 
 
