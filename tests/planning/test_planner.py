@@ -107,8 +107,7 @@ def test_unknown_slice_is_one_line():
 
 @NEEDS_LIBTPU
 @pytest.mark.slow
-def test_tiny_ns2_for_a_slice_that_is_not_there(run, monkeypatch):
-  monkeypatch.setattr(jax.config, "jax_enable_compilation_cache", False)
+def test_tiny_ns2_for_a_slice_that_is_not_there(run):
   lines = []
   step = planner.compile_candidate(
     run,
@@ -126,7 +125,7 @@ def test_tiny_ns2_for_a_slice_that_is_not_there(run, monkeypatch):
   rules = run.stage.partition_rules
   layouts = compiling.sharding.tree_shardings(state, mesh, rules)
   held = compiling.shard_bytes(state, layouts)
-  assert held <= step.memory.arguments <= 4.0 * held  # tiles add to it
+  assert held <= step.memory.arguments <= 10.0 * held  # tiles add to it
   assert {e.chips for e in step.exchanges} == {4}
   # The gradients of all weights, at least.
   weights = sum(4.0 * leaf.size for leaf in jax.tree.leaves(state.params))

@@ -59,7 +59,9 @@ def plan(
   """
 
   def job() -> int:
-    os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported
+    # Before jax is imported. What is compiled here cannot be read again.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
     from ns_jax.apps import planning
     from ns_jax.planning import table
 
