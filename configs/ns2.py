@@ -219,7 +219,7 @@ def _full_size(config: ConfigDict) -> None:
       filter_size=2048,
       kernel_size=9,
       dropout_rate=0.2,
-      remat="full",
+      remat="dots",
     )
     config.model.phoneme_encoder.embedding_std = 0.02
   for name in ("duration_predictor", "pitch_predictor"):
@@ -228,7 +228,7 @@ def _full_size(config: ConfigDict) -> None:
       num_heads=8,
       conv_dropout_rate=0.5,
       attention_dropout_rate=0.2,
-      remat="full",
+      remat="dots",
     )
   config.model.pitch_embedding.update(num_bins=512, embedding_std=0.02)
   config.model.denoiser.update(
@@ -238,7 +238,7 @@ def _full_size(config: ConfigDict) -> None:
     num_heads=8,
     num_queries=32,
     dropout_rate=0.2,
-    remat="full",
+    remat="dots",
   )
   config.optim.update(
     peak_lr=5e-4, schedule="inverse_sqrt", warmup_steps=32_000

@@ -18,9 +18,6 @@ from ns_jax.errors import UserError
 MESH_AXES = ("data", "fsdp", "tensor")
 BATCH_AXES = ("data", "fsdp")
 FSDP_MIN_BYTES = 1 << 20  # smaller parameters are replicated
-# What only the update needs is split over `data`, too: each device updates its
-# part and the parts are gathered (ZeRO, arXiv 1910.02054, stage 1).
-_OF_UPDATE = ("opt_state/", "ema_params/")
 
 Rules = Sequence[tuple[str, PartitionSpec]]
 
@@ -72,8 +69,7 @@ def tree_shardings(tree: Any, mesh: Mesh, rules: Rules) -> Any:
   The first rule whose regex is found in the array's path wins, so one rule
   covers parameters, their moments in the optimiser and their moving average.
   Without a rule the largest axis that divides is split over `fsdp`, for arrays
-  above FSDP_MIN_BYTES. Moments and moving averages of that size are split over
-  `data` as well.
+  above FSDP_MIN_BYTES.
 
   Args:
     tree: pytree of arrays or jax.ShapeDtypeStruct.
@@ -87,15 +83,10 @@ def tree_shardings(tree: Any, mesh: Mesh, rules: Rules) -> Any:
 
   def sharding(path: Any, leaf: Any) -> NamedSharding:
     name = jax.tree_util.keystr(path, simple=True, separator="/")
-    for pattern, rule in rules:
+    for pattern, spec in rules:
       if re.search(pattern, name):
-        spec = _where_it_divides(rule, leaf.shape, mesh)
-        break
-    else:
-      spec = _split(PartitionSpec(), leaf, "fsdp", mesh)
-    if name.startswith(_OF_UPDATE):
-      spec = _split(spec, leaf, "data", mesh)
-    return NamedSharding(mesh, spec)
+        return NamedSharding(mesh, _where_it_divides(spec, leaf.shape, mesh))
+    return NamedSharding(mesh, _fsdp_spec(leaf, mesh.shape["fsdp"]))
 
   return jax.tree_util.tree_map_with_path(sharding, tree)
 
@@ -113,29 +104,17 @@ def _where_it_divides(
   )
 
 
-def _split(
-  spec: PartitionSpec, leaf: Any, mesh_axis: str, mesh: Mesh
-) -> PartitionSpec:
-  """Splits a large array once more, where its parts are longest."""
-  count, shape = mesh.shape[mesh_axis], leaf.shape
+def _fsdp_spec(leaf: Any, fsdp_size: int) -> PartitionSpec:
+  shape = leaf.shape
   is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-  if count == 1 or is_key or not shape:
-    return spec
+  if fsdp_size == 1 or is_key or not shape:
+    return PartitionSpec()
   if int(np.prod(shape)) * leaf.dtype.itemsize < FSDP_MIN_BYTES:
-    return spec
-  own = [(name,) if name else () for name in spec]
-  own += [()] * (len(shape) - len(own))
-  parts = [
-    size // int(np.prod([mesh.shape[name] for name in names]))
-    for size, names in zip(shape, own, strict=True)
-  ]
-  for axis in sorted(range(len(shape)), key=lambda i: -parts[i]):
-    if parts[axis] % count == 0:
-      own[axis] = (*own[axis], mesh_axis)
-      while not own[-1]:
-        own.pop()
-      return PartitionSpec(*(names or None for names in own))
-  return spec
+    return PartitionSpec()
+  for axis in sorted(range(len(shape)), key=lambda i: -shape[i]):
+    if shape[axis] % fsdp_size == 0:
+      return PartitionSpec(*[None] * axis, "fsdp")
+  return PartitionSpec()
 
 
 def constrain_batch(x: jax.Array) -> jax.Array:
