@@ -11,11 +11,12 @@ from flax import linen as nn
 
 from ns_jax.errors import UserError
 
+PRODUCT = "product"  # what to name results that are products inside
 _PRODUCTS = (jax.lax.dot_general_p, jax.lax.conv_general_dilated_p)
 
 
-def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:
-  return primitive in _PRODUCTS
+def _is_product(primitive: Any, *_: Any, **params: Any) -> bool:
+  return primitive in _PRODUCTS or params.get("name") == PRODUCT
 
 
 # "none": everything is kept. "dots": the results of matrix products and
