@@ -4,6 +4,7 @@
   python launch/bench.py data CORPUS_FOLDER
   python launch/bench.py codec
   python launch/bench.py ns1
+  python launch/bench.py ns2
 
 `taskset -c 0,1 python …` measures on two cores.
 """
@@ -11,11 +12,11 @@
 import argparse
 import sys
 
-from benchmarks import codec, data, ns1, timing
+from benchmarks import codec, data, ns1, ns2, timing
 
 from ns_jax.apps import terminal
 
-_BENCHMARKS = {"data": data, "codec": codec, "ns1": ns1}
+_BENCHMARKS = {"data": data, "codec": codec, "ns1": ns1, "ns2": ns2}
 
 
 def main() -> None:

@@ -21,15 +21,17 @@ def in_turn(
 ) -> dict[str, float]:
   """Seconds of each work: the median over rounds that take turns.
 
-  So a slow moment of the machine hits all alike. The first call of each, which
-  compiles, does not count.
+  So a slow moment of the machine hits all alike, and nobody always comes after
+  the same one. The first call of each, which compiles, does not count.
   """
   for work in works.values():
     work()
   seconds: dict[str, list[float]] = {name: [] for name in works}
+  order = list(works.items())
   for _ in range(rounds):
-    for name, work in works.items():
+    for name, work in order:
       seconds[name].append(timed(work)[1])
+    order.reverse()
   return {name: sorted(s)[len(s) // 2] for name, s in seconds.items()}
 
 
