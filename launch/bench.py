@@ -5,37 +5,45 @@
   python launch/bench.py codec
   python launch/bench.py ns1
   python launch/bench.py ns2
+  python launch/bench.py train --config configs/ns2.py configs/codec.py
 
 `taskset -c 0,1 python …` measures on two cores.
 """
 
 import argparse
+import importlib
 import sys
 
-from benchmarks import codec, data, ns1, ns2, timing
+from benchmarks import timing
 
 from ns_jax.apps import terminal
 
-_BENCHMARKS = {"data": data, "codec": codec, "ns1": ns1, "ns2": ns2}
+_BENCHMARKS = ("data", "codec", "ns1", "ns2", "train")
 
 
 def main() -> None:
   """Runs the benchmark that was asked for."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  what = parser.add_subparsers(dest="what", required=True)
-  for name, benchmark in _BENCHMARKS.items():
-    benchmark.add_arguments(
-      what.add_parser(
-        name,
-        description=benchmark.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-      )
-    )
+  parser = _parser(__doc__)
+  parser.add_argument("what", choices=_BENCHMARKS)
+  parser.add_argument("options", nargs=argparse.REMAINDER)
   args = parser.parse_args()
+  # Only this one: what the others need may not be installed.
+  benchmark = importlib.import_module(f"benchmarks.{args.what}")
+  parser = _parser(benchmark.__doc__, prog=f"{parser.prog} {args.what}")
+  benchmark.add_arguments(parser)
+  options = parser.parse_args(args.options)
   print(f"{timing.machine()}\n")
-  _BENCHMARKS[args.what].run(args)
+  benchmark.run(options)
+
+
+def _parser(
+  description: str | None, prog: str | None = None
+) -> argparse.ArgumentParser:
+  return argparse.ArgumentParser(
+    prog=prog,
+    description=description,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ pip install --no-deps naturalspeech2-pytorch`).
 
 import argparse
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +28,7 @@ from ns_jax.models.prompt import Prompt
 PARTS = {"call": 1, "step": 2}  # and how many utterances it is of
 _FRAMES, _PROMPT_FRAMES = 500, 400
 _TOLERANCE = 1e-4
+_TWIN = "PyTorch twin"
 
 
 class Inputs(NamedTuple):
@@ -58,32 +59,43 @@ def run(args: argparse.Namespace) -> None:
   latent_dim = config.codec.model.codec.latent_dim
   make = lambda size: _inputs(size, latent_dim, config.model.dim)
   ours = _Ours(config.model.denoiser, make(1))
-  peers = []
-  if args.no_peers:
-    pass
-  elif importlib.util.find_spec("torch") is None:
-    print("torch is not installed: no peers\n")
-  else:
-    from benchmarks import torch_ns2
+  print(f"ns_jax: {ours.size / 1e6:.1f} M parameters\n")
+  for peer in _peers(config, ours, make(1), args.no_peers):
+    if peer and peer.name == _TWIN:
+      _compare(ours, peer, make(1))
+    for part in args.parts:
+      _time(part, ours, peer, make(PARTS[part]), args.rounds)
 
-    peers = torch_ns2.all_of(config.model.denoiser, ours.params, make(1))
-    _compare(ours, peers[0], make(1))
-  for network in (ours, *peers):
-    print(f"{network.name}: {network.size / 1e6:.1f} M parameters")
-  print()
-  for part in args.parts:
-    inputs = make(PARTS[part])
-    works = {
-      n.name: n.calling(inputs) if part == "call" else n.training(inputs)
-      for n in (ours, *peers)
-    }
-    times = timing.in_turn(works, rounds=args.rounds)
-    rows = [(f"{PARTS[part]} x {_FRAMES} frames", 1.0, times)]
-    timing.print_table(f"{part}, s", rows, lambda _, time: time)
-    for peer in peers:
-      ratio = times[peer.name] / times[ours.name]
-      print(f"{peer.name} takes {ratio:.2f} times as long")
-    print()
+
+def _peers(
+  config: Any, ours: "_Ours", inputs: Inputs, without: bool
+) -> Iterable[Any]:
+  """What is installed to compare with, in turn; [None]: nobody."""
+  if without:
+    return [None]
+  if importlib.util.find_spec("torch") is None:
+    print("torch is not installed: no peers\n")
+    return [None]
+  from benchmarks import torch_ns2
+
+  return torch_ns2.all_of(config.model.denoiser, ours.params, inputs)
+
+
+def _time(
+  part: str, ours: "_Ours", peer: Any, inputs: Inputs, rounds: int
+) -> None:
+  works = {
+    n.name: n.calling(inputs) if part == "call" else n.training(inputs)
+    for n in (ours, peer)
+    if n
+  }
+  times = timing.in_turn(works, rounds=rounds)
+  rows = [(f"{PARTS[part]} x {_FRAMES} frames", 1.0, times)]
+  timing.print_table(f"{part}, s", rows, lambda _, time: time)
+  if peer:
+    ratio = times[peer.name] / times[ours.name]
+    size = f"{peer.size / 1e6:.1f} M parameters"
+    print(f"{peer.name}, {size}: {ratio:.2f} times as long\n", flush=True)
 
 
 def _inputs(size: int, latent_dim: int, cond_dim: int) -> Inputs:

@@ -12,7 +12,7 @@ import importlib.util
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,8 @@ _UNUSED = (
 )
 
 
-def all_of(options: Any, params: Any, inputs: Any) -> list[Any]:
-  """The peers that are installed.
+def all_of(options: Any, params: Any, inputs: Any) -> Iterator[Any]:
+  """The peers that are installed, one after the other: they are large.
 
   Args:
     options: config section of our denoiser.
@@ -52,12 +52,13 @@ def all_of(options: Any, params: Any, inputs: Any) -> list[Any]:
   latent_dim, cond_dim = inputs.x_t.shape[-1], inputs.cond.shape[-1]
   twin = torch_denoiser.Denoiser(options, latent_dim, cond_dim)
   twin.copy(params)
-  peers = [_Peer("PyTorch twin", twin, _twin_arguments)]
+  yield _Peer("PyTorch twin", twin, _twin_arguments)
+  del twin
   if importlib.util.find_spec(_NAME) is None:
     print("naturalspeech2-pytorch is not installed\n")
-    return peers
+    return
   theirs = _model(options, cond_dim)
-  return [*peers, _Peer("naturalspeech2-pytorch", theirs, _their_arguments)]
+  yield _Peer("naturalspeech2-pytorch", theirs, _their_arguments)
 
 
 class _Peer:

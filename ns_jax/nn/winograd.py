@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ns_jax.array_types import Array
 
-_MIN_CHANNELS = 96  # of narrower ones, sums take as long as products
+_MIN_CHANNELS = 192  # of narrower ones, sums take as long as products
 
 
 def suits(x: Array, kernel: Array) -> bool:

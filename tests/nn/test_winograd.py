@@ -11,7 +11,7 @@ import pytest
 from ns_jax.nn import convolving, remat, winograd
 
 
-def _operands(length, channels=96, features=100, dtype=jnp.float32):
+def _operands(length, channels=192, features=200, dtype=jnp.float32):
   x = jax.random.normal(jax.random.key(0), (2, length, channels), dtype)
   kernel = jax.random.normal(jax.random.key(1), (3, channels, features), dtype)
   return x, kernel / (3 * channels) ** 0.5
@@ -64,7 +64,7 @@ def test_other_platforms_convolve(platform, convolutions):
 
 
 def test_its_result_is_kept_as_a_product_is():
-  x, kernel = _operands(8, features=96)
+  x, kernel = _operands(8, features=192)
   layer = lambda x: jnp.tanh(convolving.tapped(jnp.sin(x), kernel, (1, 1), 1))
   kept = {}
   for name in ("dots", "full"):
