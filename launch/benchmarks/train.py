@@ -35,6 +35,7 @@ from ns_jax.planning import jaxprs
 from ns_jax.training import feed
 from ns_jax.training import state as state_lib
 from ns_jax.training import step as step_lib
+from ns_jax.training.program import Program
 
 _COLUMNS = (
   "config and phase",
@@ -180,22 +181,18 @@ class _Trainer:
     self.batch = sharding.to_global(batch, mesh)
     frozen = synthetic.frozen(config)
     abstract = jax.eval_shape(make, self.batch, frozen)
-    layout = sharding.tree_shardings(abstract, mesh, stage.partition_rules)
-    everywhere = sharding.replicated(mesh)
-    compiled = jax.jit(
-      step_lib.make_train_step(stage, phase, config.train.micro_batches),
-      donate_argnums=0,
-      in_shardings=(layout, sharding.batch_sharding(mesh)),
-      out_shardings=(layout, everywhere),
-    )
+    program = Program(stage, mesh, abstract, config.train.micro_batches)
+    train_step = program.train_steps[phase]
     start = time.perf_counter()
-    self._step = compiled.lower(abstract, self.batch).compile()
+    self._step = train_step.lower(abstract, self.batch).compile()
     self.compile_sec = time.perf_counter() - start
     self.flops = _flops(config, phase, abstract, self.batch)
-    init = jax.jit(make, out_shardings=layout)
+    init = jax.jit(make, out_shardings=program.state_shardings)
     state = init(self.batch, jax.device_get(frozen))
     self._state = state.replace(
-      step=jax.device_put(np.int32(stage.phases[phase]), everywhere)
+      step=jax.device_put(
+        np.int32(stage.phases[phase]), sharding.replicated(mesh)
+      )
     )
 
   def step(self, batch: Any) -> None:

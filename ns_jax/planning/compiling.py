@@ -10,11 +10,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ns_jax import sharding, stages
+from ns_jax import stages
 from ns_jax.planning import hlo, jaxprs, topology, work
 from ns_jax.planning.work import Work
+from ns_jax.training import program
 from ns_jax.training import state as state_lib
-from ns_jax.training import step as step_lib
 from ns_jax.training.stage import Stage
 
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
@@ -121,15 +121,10 @@ def has_remat(section: Any) -> bool:
 def trace(run: Run, mesh: Mesh, num_rows: int, phase: int) -> Any:
   """The step of a phase, with the layouts of a run, before it is compiled."""
   stage, state = run.stage, run.state(num_rows)
-  layouts = sharding.tree_shardings(state, mesh, stage.partition_rules)
-  train_step = jax.jit(
-    step_lib.make_train_step(stage, phase, run.config.train.micro_batches),
-    donate_argnums=0,
-    in_shardings=(layouts, sharding.batch_sharding(mesh)),
-    out_shardings=(layouts, sharding.replicated(mesh)),
-  )
+  micro_batches = run.config.train.micro_batches
+  trained = program.Program(stage, mesh, state, micro_batches)
   with jax.set_mesh(mesh):
-    return train_step.trace(state, run.batch(num_rows))
+    return trained.train_steps[phase].trace(state, run.batch(num_rows))
 
 
 def compile_step(traced: Any, mesh: Mesh) -> Program:

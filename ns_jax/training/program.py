@@ -28,7 +28,7 @@ class Program:
     )
     batch, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
     self._stage = stage
-    self._train_steps = [
+    self.train_steps = [  # of each phase: (state, batch) -> (state, logs)
       jax.jit(
         step.make_train_step(stage, phase, micro_batches),
         donate_argnums=0,
@@ -65,4 +65,4 @@ class Program:
     phase = self._stage.phase(done)
     if self._stage.begin_fn and phase and done == self._stage.phases[phase]:
       state = self._begin_steps[phase](state, batch)
-    return self._train_steps[phase](state, batch)
+    return self.train_steps[phase](state, batch)
