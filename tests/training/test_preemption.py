@@ -52,47 +52,18 @@ def test_sigterm_saves_and_stops(tmp_path, number, eval_every):
   )
 
 
-TRAIN = """
-import jax, pathlib
-from ns_jax import sharding
-from ns_jax.errors import Preempted
-from ns_jax.training import loop
-import os, signal, time, toy
-
-def slowly(feeds):
-  def train(first):
-    for batch in feeds.train(first):
-      time.sleep(0.05)
-      yield batch
-  return loop.Feeds(train, feeds.valid)
-
-rows = slice(16 // count * index, 16 // count * (index + 1))
-mesh = sharding.make_mesh(dict(data=-1, fsdp=1, tensor=1))
-jax.set_mesh(mesh)
-try:
-  state = loop.fit(toy.make_config(int(sys.argv[2])), toy.make_stage(),
-                   slowly(toy.make_feeds(rows)), pathlib.Path(sys.argv[1]),
-                   mesh=mesh, frozen=toy.FROZEN)
-  print("done", state.step)
-except Preempted as error:
-  print("stopped", error)
-"""
-
-
 @pytest.mark.slow
 def test_all_processes_stop_where_one_is_told_to(tmp_path):
   run_dir = tmp_path / "run"
   run_dir.mkdir()
-  group = fleet.start(TRAIN, 2, run_dir, 4000, logs=tmp_path, devices=2)
-  deadline = time.monotonic() + 120
-  while not (run_dir / "checkpoints" / "3").exists():
-    assert time.monotonic() < deadline and group[0].poll() is None
-    time.sleep(0.05)
+  train = fleet.TRAIN_TOY
+  group = fleet.start(train, 2, run_dir, 4000, logs=tmp_path, devices=2)
+  fleet.wait_for_checkpoint(run_dir, 3, group)
   group[1].send_signal(signal.SIGTERM)
   texts = fleet.succeed(group, tmp_path)
   step = checkpoint.read_newest(run_dir)[0]
   assert all(f"stopped {step}" in text.splitlines() for text in texts)
-  again = fleet.start(TRAIN, 4, run_dir, step + 4, logs=tmp_path)
+  again = fleet.start(train, 4, run_dir, step + 4, logs=tmp_path)
   assert all(
     f"done {step + 4}" in text for text in fleet.succeed(again, tmp_path)
   )
