@@ -71,8 +71,10 @@ def join(
 def _in_cluster() -> bool:
   """Whether somebody started this process as one of several."""
   found = os.environ.get
-  if found("TPU_ML_PLATFORM") and not found("COLAB_RELEASE_TAG"):
-    return True  # JAX has found the chips of a Cloud TPU, maybe of a pod
+  # JAX has found the chips of a Cloud TPU, maybe of a pod. (TensorFlow names
+  # itself there on any machine.)
+  if found("TPU_ML_PLATFORM") == "JAX" and not found("COLAB_RELEASE_TAG"):
+    return True
   if "," in found("TPU_WORKER_HOSTNAMES", ""):
     return True
   if found("SLURM_STEP_NODELIST") and int(found("SLURM_NTASKS", "1")) > 1:

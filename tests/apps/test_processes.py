@@ -45,6 +45,7 @@ def test_peers_that_cannot_be_reached_are_no_mistake(monkeypatch):
   [
     ({}, False),
     ({"TPU_ML_PLATFORM": "JAX"}, True),
+    ({"TPU_ML_PLATFORM": "Tensorflow"}, False),
     ({"TPU_ML_PLATFORM": "JAX", "COLAB_RELEASE_TAG": "1"}, False),
     ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
     ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
