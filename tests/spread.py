@@ -3,6 +3,7 @@
 
 import importlib
 import pathlib
+from unittest import mock
 
 import jax
 
@@ -21,7 +22,6 @@ def losses(name, mesh):
   # Adam's first steps are as large for gradients that are mere rounding.
   config.optim.peak_lr = 1e-4
   stage = stages.build(config)
-  sharding.FSDP_MIN_BYTES = 1  # so that every parameter that can be is split
   rows = synthetic.batch(config, stage, _ROWS)
   share = _ROWS // jax.process_count()
   first = share * jax.process_index()
@@ -36,7 +36,9 @@ def losses(name, mesh):
 
   with jax.set_mesh(mesh):
     batch = sharding.to_global(own, mesh)
-    program = Program(stage, mesh, jax.eval_shape(make, batch, frozen), 1)
+    shapes = jax.eval_shape(make, batch, frozen)
+    with mock.patch.object(sharding, "FSDP_MIN_BYTES", 1):  # all are split
+      program = Program(stage, mesh, shapes, 1)
     init = jax.jit(make, out_shardings=program.state_shardings)
     state, logged = init(batch, frozen), []
     for _ in range(_STEPS):

@@ -4,12 +4,13 @@
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 
 ROOT = pathlib.Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 _LIMIT_SEC = 60
+# Whoever started us in the background, or by nohup, left these ignored.
+_LISTENING = (str(shutil.which("env")), "--default-signal=INT,HUP")
 # Writes the words that a program is called with to the file CALLS, all at once,
 # because others write too.
 _RECORD = """#!/usr/bin/env bash
@@ -50,14 +51,12 @@ class Shell:
   ) -> subprocess.Popen[str]:
     """Starts a script of `launch` with other environment variables."""
     return subprocess.Popen(
-      [str(self.launch / script), *words],
+      [*_LISTENING, str(self.launch / script), *words],
       cwd=self.folder,
       env={**self.environment, **variables},
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
-      # Whoever started us in the background left Ctrl-C ignored.
-      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
   def run(

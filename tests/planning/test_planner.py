@@ -9,6 +9,7 @@ import jax
 import pytest
 from click import testing
 
+from ns_jax import sharding
 from ns_jax.apps import cli, planning
 from ns_jax.errors import UserError
 from ns_jax.planning import compiling, estimating, planner, table, topology
@@ -123,7 +124,7 @@ def test_tiny_ns2_for_a_slice_that_is_not_there(run):
   state = run.state(4)
   mesh = compiling.make_mesh(SLICE, (4, 1, 1))
   rules = run.stage.partition_rules
-  layouts = compiling.sharding.tree_shardings(state, mesh, rules)
+  layouts = sharding.tree_shardings(state, mesh, rules)
   held = compiling.shard_bytes(state, layouts)
   assert held <= step.memory.arguments <= 10.0 * held  # tiles add to it
   assert {e.chips for e in step.exchanges} == {4}

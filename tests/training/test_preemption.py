@@ -84,7 +84,7 @@ import toy
 for line in sys.stdin:
   child = os.fork()
   if not child:
-    config = toy.make_config(40, save_every=4, eval_every=8)
+    config = toy.make_config(16, save_every=4, eval_every=8)
     toy.run(pathlib.Path(line.strip()), config)
     os._exit(0)
   print(child, flush=True)
