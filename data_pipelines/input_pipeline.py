@@ -171,10 +171,18 @@ def _tf_data(
   tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's
   first = rows.example(start_step * rows.num_rows)
   names = list(first)
+  mistakes: list[UserError] = []  # TensorFlow makes its own of them
+
+  def example(index: np.ndarray) -> list[np.ndarray]:
+    try:
+      return list(rows.example(int(index)).values())
+    except UserError as error:
+      mistakes.append(error)
+      raise
 
   def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
     values = tf.numpy_function(
-      lambda i: list(rows.example(int(i)).values()),
+      example,
       [index],
       [first[name].dtype for name in names],
     )
@@ -191,8 +199,13 @@ def _tf_data(
     .batch(rows.num_rows, drop_remainder=True)
     .prefetch(_PREFETCH_BATCHES)
   )
-  for batch in dataset:
-    yield {name: value.numpy() for name, value in batch.items()}
+  try:
+    for batch in dataset:
+      yield {name: value.numpy() for name, value in batch.items()}
+  except tf.errors.OpError:
+    if mistakes:
+      raise mistakes[0] from None
+    raise
 
 
 READERS = {"tf_data": _tf_data, "array_record": _array_record}

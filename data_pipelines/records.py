@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random access to stored records, without TensorFlow."""
 
+import errno
 import json
 import pathlib
 from collections.abc import Collection, Iterator
@@ -11,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from data_pipelines import schema
 from data_pipelines.corpora.corpus import Record
+from ns_jax import files
 from ns_jax.errors import UserError
 
 LAYERS = "layers"  # folder of fields that were added later
@@ -31,7 +33,7 @@ def read_facts(directory: str | pathlib.Path) -> dict[str, Any]:
     raise UserError(
       f"{directory}: holds no finished records; make them with 'ns-jax prepare'"
     )
-  return json.loads(path.read_text())
+  return json.loads(files.retried(f"{path}: cannot be read", path.read_text))
 
 
 def base_of(records_dir: pathlib.Path) -> pathlib.Path:
@@ -67,18 +69,14 @@ class Records:
         f"{records_dir}: no split '{split}'; it has {sorted(sizes)}"
       )
     self._where = records_dir
-    self._sources: list[Any] = []
-    names: dict[str, None] = {}
-    for directory in _stack(records_dir):
-      builder: Any = tfds.builder_from_directory(directory)
-      names |= dict.fromkeys(builder.info.features)
-      self._sources.append(builder.as_data_source(split=split))
-    self.features = tuple(names)
+    self._parts = [_Part(path, split) for path in _stack(records_dir)]
+    names = (name for part in self._parts for name in part.features)
+    self.features = tuple(dict.fromkeys(names))
     schema.require(features, self.features, str(records_dir))
 
   def __len__(self) -> int:
     """Number of records."""
-    return len(self._sources[0])
+    return len(self._parts[0])
 
   def __iter__(self) -> Iterator[Record]:
     """All records in order."""
@@ -88,11 +86,10 @@ class Records:
     """One record; strings as str, the rest as numpy arrays.
 
     Raises:
-      UserError: a layer was made for other records.
+      UserError: a layer was made for other records, or one cannot be read.
     """
     record: Record = {}
-    for source in self._sources:
-      part = source[index]
+    for part in (part[index] for part in self._parts):
       if part["id"] != record.get("id", part["id"]):
         raise UserError(
           f"{self._where}: a layer does not fit its records; "
@@ -103,6 +100,62 @@ class Records:
       name: value.decode() if isinstance(value, bytes) else np.asarray(value)
       for name, value in record.items()
     }
+
+
+class _Part:
+  """A split of one dataset; what cannot be read is tried again."""
+
+  def __init__(self, directory: pathlib.Path, split: str):
+    """Opens it."""
+    self._what = f"{directory}: the records cannot be read"
+    read = lambda: tfds.builder_from_directory(directory)
+    self._builder: Any = files.retried(self._what, read)
+    self._split = split
+    self._source = files.retried(self._what, self._open)
+    self.features = tuple(self._builder.info.features)
+
+  def __len__(self) -> int:
+    return len(self._source)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    source, tried = self._source, []
+
+    def read() -> dict[str, Any]:
+      nonlocal source
+      if tried:  # a reader that failed stays so
+        source = self._source = self._open()
+      tried.append(index)
+      return source[index]
+
+    return files.retried(self._what, read)
+
+  def _open(self) -> Any:
+    source = self._builder.as_data_source(split=self._split)
+    source.data_source = _Checked(source.data_source)
+    return source
+
+
+class _Checked:
+  """ArrayRecord files; their reader says little where it cannot read."""
+
+  def __init__(self, stored: Any):
+    self._stored = stored
+
+  def __len__(self) -> int:
+    return len(self._stored)
+
+  def __getitem__(self, index: int) -> bytes:
+    try:
+      content = self._stored[index]
+    except (RuntimeError, ValueError) as error:
+      raise _nothing_came() from error
+    if not content:
+      raise _nothing_came()
+    return content
+
+
+def _nothing_came() -> OSError:
+  return OSError(errno.EIO, "a file is damaged or cannot be reached")
 
 
 def _stack(records_dir: pathlib.Path) -> list[pathlib.Path]:

@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Rooms of ns_jax; each may import itself and the levels above it in this list.
 LEVELS = (
-  ("array_types", "errors", "files", "pages"),
+  ("array_types", "errors", "pages"),
+  ("files",),
   ("audio", "masks", "sharding", "text"),
   ("audio_blocks", "diffusion", "dsp", "figures", "nn"),
   ("losses", "models", "training"),
@@ -34,6 +35,7 @@ OPEN_TO = {
     "audio",
     "dsp",
     "errors",
+    "files",
     "inference",
     "masks",
     "text",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How our programs speak to whoever started them."""
 
-import errno
 import logging
 import os
 import sys
@@ -9,6 +8,7 @@ from collections.abc import Callable
 
 import absl.logging
 
+from ns_jax import files
 from ns_jax.errors import AloneError, Preempted, UserError
 
 BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
@@ -64,7 +64,7 @@ def guarded(run: Callable[[], int | None]) -> int | None:
     return STOPPED
   except (OSError, RuntimeError, ValueError) as error:
     # Libraries that write records and checkpoints have no OSError of their own.
-    if os.strerror(errno.ENOSPC) not in str(error):
+    if not files.is_disk_full(error):
       raise
     print(
       "ns_jax: error: the disk is full; free some space and run the same "

@@ -3,9 +3,11 @@
 
 Once Orbax has committed a checkpoint, its files are sealed by their digests.
 A checkpoint whose files no longer match, or that cannot be read, is set aside
-(never deleted) and the one before it is used.
+(never deleted) and the one before it is used. A save that fails is made again;
+it leaves the older ones as they were, and nothing that Orbax takes for one.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 import jax
 import orbax.checkpoint as ocp
 
+from ns_jax import files
 from ns_jax.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -24,9 +27,10 @@ CHECKPOINTS_DIR = "checkpoints"
 SET_ASIDE_DIR = "corrupt_checkpoints"
 _SEAL_FILE = "digests.json"
 _FALLBACK = "checkpoint %d of %s is corrupt (%s); using the one before it"
-# What Orbax and TensorStore raise for missing, truncated or altered files.
-_READ_ERRORS = (ValueError, OSError, KeyError, TypeError, RuntimeError)
-
+# What Orbax and TensorStore raise where they cannot write.
+_WRITE_ERRORS = (ValueError, OSError, RuntimeError)
+# Before the third try to save; the second follows the first at once.
+PAUSES_SEC = (30.0,)
 
 _Read = TypeVar("_Read")
 
@@ -45,14 +49,81 @@ class Checkpointer:
     self._options = ocp.CheckpointManagerOptions(
       max_to_keep=keep, create=True, cleanup_tmp_directories=True
     )
-    self._manager = ocp.CheckpointManager(self._dir, options=self._options)
+    self._manager = self._open()
+    self._failure: Exception | None = None  # of the last save
+    self._what = f"{self._dir}: a checkpoint cannot be saved"
 
-  def save(self, step: int, state: Any) -> None:
-    """Starts writing a checkpoint; returns before it is on disk."""
-    if step in self._manager.all_steps():
-      return
-    args = ocp.args.Composite(state=ocp.args.StandardSave(state))
-    self._manager.save(step, args=args, force=True)
+  def save(self, step: int, state: Any, *, wait: bool = False) -> None:
+    """Saves a state, at the third try at the latest.
+
+    Args:
+      step: of the state.
+      state: may be changed when this returns.
+      wait: until it is on disk. Else the first try goes on in the background,
+        and how it ended is known later; see `has_failed`.
+
+    Raises:
+      UserError: it failed three times in a row.
+      OSError, ValueError, RuntimeError: the disk is full.
+    """
+    try:
+      if self._failure is not None:
+        raise self._failure
+      self._start(step, state)  # raises what an earlier save has come to
+      if wait:
+        self._manager.wait_until_finished()
+    except _WRITE_ERRORS as error:
+      self._failure = error
+      if files.is_disk_full(error):
+        raise
+      reason = files.first_line(error)
+      if jax.process_count() > 1:  # each may be at another point of saving
+        raise UserError(
+          f"{self._what} ({reason}); run the same command to go on"
+        ) from error
+      _logger.warning("%s (%s); again at once", self._what, reason)
+      files.retried(
+        self._what,
+        lambda: self._save_now(step, state),
+        is_worth=_is_worth_saving_again,
+        pauses_sec=PAUSES_SEC,
+      )
+
+  def has_failed(self) -> bool:
+    """Whether the last save has, as far as is known; waits for nothing.
+
+    Several processes find out together, in their next save.
+    """
+    if jax.process_count() == 1 and not self._manager.is_saving_in_progress():
+      self._look()
+    return self._failure is not None
+
+  def _open(self) -> ocp.CheckpointManager:
+    return ocp.CheckpointManager(self._dir, options=self._options)
+
+  def _reopen(self) -> None:
+    """Forgets saves that failed; what they left is cleaned up."""
+    with contextlib.suppress(*_WRITE_ERRORS):  # they are known
+      self._manager.close()
+    self._manager = self._open()
+
+  def _start(self, step: int, state: Any) -> None:
+    if step not in self._manager.all_steps():
+      args = ocp.args.Composite(state=ocp.args.StandardSave(state))
+      self._manager.save(step, args=args, force=True)
+
+  def _save_now(self, step: int, state: Any) -> None:
+    self._reopen()
+    self._start(step, state)
+    self._manager.wait_until_finished()
+    self._failure = None
+
+  def _look(self) -> None:
+    """Waits for the last save, and remembers if it failed."""
+    try:
+      self._manager.wait_until_finished()
+    except _WRITE_ERRORS as error:
+      self._failure = error
 
   def seal_finished(self) -> None:
     """Seals what has been committed since the last call; cheap otherwise."""
@@ -67,14 +138,18 @@ class Checkpointer:
     return self._manager.latest_step() or 0
 
   def wait(self) -> None:
-    """Blocks until every started save is on disk and sealed."""
-    self._manager.wait_until_finished()
+    """Blocks until each started save is on disk and sealed, or has failed."""
+    self._look()
     self.seal_finished()
 
   def close(self) -> None:
     """Waits for saves and releases Orbax's threads."""
     self.wait()
-    self._manager.close()
+    if self._failure is not None:
+      reason = files.first_line(self._failure)
+      _logger.warning("%s (%s)", self._what, reason)
+    with contextlib.suppress(*_WRITE_ERRORS):  # as above
+      self._manager.close()
 
   def restore_latest(self, abstract_state: Any) -> Any | None:
     """Restores the newest checkpoint that is whole.
@@ -106,14 +181,14 @@ class Checkpointer:
     return None
 
   def _set_aside(self, step: int, error: Exception) -> None:
-    _logger.warning(_FALLBACK, step, self._workdir, _first_line(error))
+    _logger.warning(_FALLBACK, step, self._workdir, files.first_line(error))
     self._manager.close()
     if jax.process_index() == 0:
       target = self._workdir / SET_ASIDE_DIR
       target.mkdir(exist_ok=True)
       number = len(list(target.iterdir()))
       (self._dir / str(step)).rename(target / f"{step}-{number}")
-    self._manager = ocp.CheckpointManager(self._dir, options=self._options)
+    self._manager = self._open()
 
 
 def exists(workdir: str | pathlib.Path) -> bool:
@@ -142,7 +217,7 @@ def read_newest(workdir: str | pathlib.Path) -> tuple[int, dict[str, Any]]:
     try:
       return step, _read_whole(directory / str(step), read)
     except CorruptCheckpointError as error:
-      _logger.warning(_FALLBACK, step, workdir, _first_line(error))
+      _logger.warning(_FALLBACK, step, workdir, files.first_line(error))
   raise UserError(f"{directory}: none of its checkpoints can be read")
 
 
@@ -182,19 +257,22 @@ def _seal(step_dir: pathlib.Path) -> None:
   """Writes the digests of a finished checkpoint unless it has them."""
   seal = step_dir / _SEAL_FILE
   if not seal.exists():
-    unfinished = seal.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(_digests(step_dir), indent=1))
-    unfinished.rename(seal)
+    files.write(seal, json.dumps(_digests(step_dir), indent=1).encode())
 
 
 def _digests(step_dir: pathlib.Path) -> dict[str, str]:
   digests = {}
   for path in sorted(step_dir.rglob("*")):
     if path.is_file() and path.parent != step_dir:
-      with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "blake2b").hexdigest()
+      read = lambda path=path: _digest(path)
+      digest = files.retried(f"{path}: cannot be read", read)
       digests[str(path.relative_to(step_dir))] = digest
   return digests
+
+
+def _digest(path: pathlib.Path) -> str:
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _read_whole(step_dir: pathlib.Path, read: Callable[[], _Read]) -> _Read:
@@ -202,18 +280,21 @@ def _read_whole(step_dir: pathlib.Path, read: Callable[[], _Read]) -> _Read:
 
   Raises:
     CorruptCheckpointError: they are not, or not sealed and not readable.
-    UserError: they are; to fall back on an older one would hide why it fails.
+    UserError: they are, or the storage fails; to fall back on an older one
+      would hide why.
   """
   sealed = _verify(step_dir)
   try:
-    return read()
-  except _READ_ERRORS as error:
+    return files.retried(f"{step_dir}: cannot be read", read)
+  except UserError:
+    raise
+  except Exception as error:  # what Orbax raises for truncated files is no less
     if not sealed:
-      raise CorruptCheckpointError(_first_line(error)) from error
+      raise CorruptCheckpointError(files.first_line(error)) from error
     raise UserError(
       f"{step_dir}: is whole but cannot be restored here "
-      f"({_first_line(error)}); free memory, or use the config and version "
-      "that wrote it"
+      f"({files.first_line(error)}); free memory, or use the config and "
+      "version that wrote it"
     ) from error
 
 
@@ -227,14 +308,15 @@ def _verify(step_dir: pathlib.Path) -> bool:
   if not seal.exists():
     return False
   try:
-    expected, found = json.loads(seal.read_text()), _digests(step_dir)
+    text = files.retried(f"{seal}: cannot be read", seal.read_text)
+    expected, found = json.loads(text), _digests(step_dir)
   except (OSError, ValueError) as error:
-    raise CorruptCheckpointError(_first_line(error)) from error
+    raise CorruptCheckpointError(files.first_line(error)) from error
   for name in sorted(expected.keys() | found.keys()):
     if expected.get(name) != found.get(name):
       raise CorruptCheckpointError(f"its file {name} is not what was saved")
   return True
 
 
-def _first_line(error: Exception) -> str:
-  return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _is_worth_saving_again(error: Exception) -> bool:
+  return isinstance(error, _WRITE_ERRORS) and not files.is_disk_full(error)

@@ -116,8 +116,6 @@ def fit(
         return _run(job, make() if state is None else state, writer)
       except divergence.NotFiniteError as error:
         skipped.add(error, checkpointer.newest_step())
-      finally:
-        writer.close()
   finally:
     checkpointer.close()
 
@@ -155,9 +153,10 @@ def _run(
       if is_due and (done > start or done == 0):
         _evaluate(job, done, state, writer)
         clock, clock_step = time.perf_counter(), done
-      if done > start and (last or stops or done % train.save_every == 0):
+      is_due = done % train.save_every == 0 or job.checkpointer.has_failed()
+      if done > start and (last or stops or is_due):
         watch.look()
-        job.checkpointer.save(done, state)
+        job.checkpointer.save(done, state, wait=last or stops)
       if stops:
         raise Preempted(done)
       if last:

@@ -13,6 +13,7 @@ from typing import Any
 
 import ml_collections
 
+from ns_jax import files
 from ns_jax.errors import UserError
 
 CONFIG_FILE = "config.json"
@@ -148,13 +149,21 @@ def write_json(path: pathlib.Path, value: Any) -> None:
   """Writes JSON so that a killed process leaves the old file or the new.
 
   Numbers that are not finite become null: JSON has no word for them.
+
+  Raises:
+    OSError, UserError: see `files.write`.
   """
+  text = json.dumps(_finite_or_none(value), indent=1, allow_nan=False)
   unfinished = path.with_name(path.name + ".tmp")
-  with unfinished.open("w") as file:
-    json.dump(_finite_or_none(value), file, indent=1, allow_nan=False)
-    file.flush()
-    os.fsync(file.fileno())
-  unfinished.rename(path)
+
+  def put() -> None:
+    with unfinished.open("w") as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    unfinished.rename(path)
+
+  files.retried(f"{path}: cannot be written", put)
 
 
 def _refuse_foreign(path: pathlib.Path) -> None:

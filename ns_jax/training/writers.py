@@ -3,20 +3,21 @@
 
 import json
 import pathlib
+import socket
+import struct
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX import record_writer, summary
 from tensorboardX.proto.event_pb2 import (
   Event,  # pyright: ignore[reportAttributeAccessIssue]  (made at run time)
   SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
-from ns_jax import figures
+from ns_jax import figures, files
 from ns_jax.audio import AudioSpec
 
 METRICS_FILE = "metrics.jsonl"
@@ -40,11 +41,10 @@ class MetricWriter:
     if not self._active:
       return
     workdir = pathlib.Path(workdir)
-    self._path = workdir / METRICS_FILE
     kept = [r for r in read_metrics(workdir) if r["step"] <= start_step]
-    unfinished = self._path.with_suffix(".tmp")
-    unfinished.write_text("".join(json.dumps(record) + "\n" for record in kept))
-    unfinished.rename(self._path)
+    self._metrics = files.Growing(
+      workdir / METRICS_FILE, b"".join(map(_line, kept))
+    )
     self._events = _EventFile(workdir / TENSORBOARD_DIR, start_step + 1)
 
   def scalars(
@@ -53,9 +53,7 @@ class MetricWriter:
     """Logs named scalars; `timing` (speeds) differs from run to run."""
     if not self._active:
       return
-    record = {"step": step, **values, "timing": timing}
-    with self._path.open("a") as file:
-      file.write(json.dumps(record) + "\n")
+    self._metrics.append(_line({"step": step, **values, "timing": timing}))
     for name, value in {**values, **timing}.items():
       self._events.add(step, summary.scalar(name, value))
     self._events.flush()
@@ -86,11 +84,6 @@ class MetricWriter:
       )
     self._events.flush()
 
-  def close(self) -> None:
-    """Flushes and closes the event file."""
-    if self._active:
-      self._events.close()
-
 
 class _EventFile:
   """TensorBoard events, written at once by the caller's thread.
@@ -101,10 +94,12 @@ class _EventFile:
 
   def __init__(self, directory: pathlib.Path, first_step: int):
     """Opens a new file; earlier events from `first_step` on are hidden."""
-    directory.mkdir(exist_ok=True)
-    self._writer = EventsWriter(str(directory / "events"))
+    self._pending: list[bytes] = []
+    self._write(Event(file_version="brain.Event:2"))
     start = SessionLog(status=SessionLog.START)
     self._write(Event(step=first_step, session_log=start))
+    name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
+    self._file = files.Growing(directory / name)
 
   def add(self, step: int, what: Any) -> None:
     """Adds a summary, one of those `tensorboardX.summary` makes."""
@@ -112,15 +107,23 @@ class _EventFile:
 
   def flush(self) -> None:
     """Makes what was added visible to TensorBoard."""
-    self._writer.flush()
-
-  def close(self) -> None:
-    """Flushes and closes the file."""
-    self._writer.close()
+    self._file.append(b"".join(self._pending))
+    self._pending.clear()
 
   def _write(self, event: Any) -> None:
     event.wall_time = time.time()
-    self._writer.write_event(event)
+    content = event.SerializeToString()
+    # TFRecord: length, its checksum, content, its checksum.
+    header = struct.pack("<Q", len(content))
+    self._pending += [header, _checksum(header), content, _checksum(content)]
+
+
+def _checksum(content: bytes) -> bytes:
+  return struct.pack("<I", record_writer.masked_crc32c(content))
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+  return (json.dumps(record) + "\n").encode()
 
 
 def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
@@ -129,7 +132,8 @@ def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
   if not path.exists():
     return []
   records = []
-  for line in path.read_text().splitlines():
+  lines = files.retried(f"{path}: cannot be read", path.read_text).splitlines()
+  for line in lines:
     try:
       records.append(json.loads(line))
     except json.JSONDecodeError:

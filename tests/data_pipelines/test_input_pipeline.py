@@ -121,12 +121,21 @@ def test_dropped_iterator_stops_its_threads(make):
   assert set(threading.enumerate()) <= before
 
 
-def test_error_in_an_example_reaches_the_caller(make):
+@pytest.mark.parametrize(
+  "reader",
+  ["array_record", pytest.param("tf_data", marks=pytest.mark.slow)],
+)
+def test_error_in_an_example_reaches_the_caller(make, reader):
+  seen = []
+
   def fail(record, rng):
-    raise UserError("bad record")
+    seen.append(record)
+    if len(seen) > 1:
+      raise UserError("bad record")
+    return {"one": np.zeros(1, np.float32)}
 
   with pytest.raises(UserError, match="bad record"):
-    next(make(example_fn=fail))
+    list(make(example_fn=fail, reader=reader))
 
 
 def test_bad_arguments(make):

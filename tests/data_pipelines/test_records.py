@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import layers, records
+from ns_jax import files
 from ns_jax.errors import UserError
 
 
@@ -20,6 +22,48 @@ def test_missing_records_and_split(records_dir, tmp_path):
     records.Records(tmp_path, "train")
   with pytest.raises(UserError, match="'dev'.*test.*train.*valid"):
     records.Records(records_dir, "dev")
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+  monkeypatch.setattr(files, "PAUSES_SEC", (0.0, 0.0))
+
+
+def test_a_file_that_comes_back_is_read(
+  records_dir, tmp_path, no_pauses, caplog
+):
+  shutil.copytree(records_dir, tmp_path / "records")
+  stored = records.Records(tmp_path / "records", "train")
+  last = len(stored) - 1
+  expected = stored[last]
+  again = records.Records(tmp_path / "records", "train")
+  shards = sorted((tmp_path / "records").glob("train.*"))
+  contents = [shard.read_bytes() for shard in shards]
+  assert shards and all(contents)
+  for shard in shards:
+    shard.write_bytes(b"")
+  restored = []
+
+  def restore(message):
+    restored.append(message)
+    for shard, content in zip(shards, contents, strict=True):
+      shard.write_bytes(content)
+    return True
+
+  caplog.handler.addFilter(restore)  # at the first line about it
+  np.testing.assert_array_equal(again[last]["wav"], expected["wav"])
+  caplog.handler.removeFilter(restore)
+  assert len(restored) == 1
+  assert "cannot be read" in restored[0].getMessage()
+
+
+def test_files_that_are_cut_off_are_named(records_dir, tmp_path, no_pauses):
+  shutil.copytree(records_dir, tmp_path / "records")
+  stored = records.Records(tmp_path / "records", "train")
+  for shard in (tmp_path / "records").glob("train.*"):
+    os.truncate(shard, shard.stat().st_size // 2)
+  with pytest.raises(UserError, match=f"{tmp_path}.*damaged.*tried 3 times"):
+    list(stored)
 
 
 def test_whole_path_needs_no_tensorflow(tmp_path):
