@@ -19,7 +19,9 @@ TENSORFLOW = [
 
 CORE = [
   "absl-py>=2.1",
+  "etils[epath]>=1.9",
   "flax>=0.12",
+  "fsspec>=2025.3",
   "jax>=0.10",
   "ml-collections>=1.0",
   "numpy>=2.0",
@@ -70,15 +72,19 @@ JUDGES = [
   "transformers>=4.48",
 ]
 
+GCS = ["gcsfs>=2025.3"]  # workdirs and records in gs:// buckets
+
 EXTRAS = {
   "cuda": ["jax[cuda12]"],
   "tpu": ["jax[tpu]"],
   "plan": ["jax[tpu]"],  # libtpu of the version that fits, without a TPU
   "eval": EVAL,
+  "gcs": GCS,
   "judges": JUDGES,
   "apps": ["tensorboard>=2.19"],
   "dev": [
     *EVAL,
+    *GCS,
     *WORDS,
     "ipykernel>=6.29",
     "nbclient>=0.10",

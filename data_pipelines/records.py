@@ -5,7 +5,7 @@ import errno
 import json
 import pathlib
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -36,7 +36,10 @@ def read_facts(directory: str | pathlib.Path) -> dict[str, Any]:
   return json.loads(files.retried(f"{path}: cannot be read", path.read_text))
 
 
-def base_of(records_dir: pathlib.Path) -> pathlib.Path:
+_Path = TypeVar("_Path", bound=pathlib.PurePath)
+
+
+def base_of(records_dir: _Path) -> _Path:
   """The records a layer belongs to; plain records belong to themselves."""
   is_layer = records_dir.parent.name == LAYERS
   return records_dir.parent.parent if is_layer else records_dir

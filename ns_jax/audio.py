@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from av.container import InputContainer
 
-from ns_jax import files
+from ns_jax import files, paths
 from ns_jax.errors import UserError
 
 SUFFIXES = (
@@ -298,9 +298,7 @@ def level(wav: np.ndarray) -> np.ndarray:
   return wav * min(SPEECH_RMS / rms, _PEAK / np.abs(wav).max())
 
 
-def write_wav(
-  path: str | pathlib.Path, wav: np.ndarray, spec: AudioSpec
-) -> None:
+def write_wav(path: str | paths.Path, wav: np.ndarray, spec: AudioSpec) -> None:
   """Writes [S] float samples in [-1, 1] as a 16-bit mono wave file.
 
   The file appears, or replaces an older one, when it is whole.
@@ -317,8 +315,7 @@ def write_wav(
     subtype="PCM_16",
     format="WAV",
   )
-  with files.appearing(pathlib.Path(path)) as file:
-    file.write(content.getvalue())
+  files.write(paths.as_path(path), content.getvalue())
 
 
 def to_int16(wav: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of speech: spectrograms with pitch and phonemes. No device code."""
 
-import pathlib
+import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from ns_jax import files, paths
 from ns_jax.audio import AudioSpec
 
 
@@ -82,10 +83,12 @@ def _draw_pitch(axis, f0_hz: np.ndarray, spec: AudioSpec) -> None:
 
 
 def save_figure(
-  path: str | pathlib.Path, figure: matplotlib.figure.Figure
+  path: str | paths.Path, figure: matplotlib.figure.Figure
 ) -> None:
   """Writes a figure as PNG."""
-  figure.savefig(path, dpi=90)
+  content = io.BytesIO()
+  figure.savefig(content, dpi=90, format="png")
+  files.write(paths.as_path(path), content.getvalue())
 
 
 def to_rgb(figure: matplotlib.figure.Figure) -> np.ndarray:

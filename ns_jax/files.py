@@ -3,6 +3,7 @@
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import pathlib
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, TypeVar
 
+from ns_jax import paths
 from ns_jax.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -29,6 +31,12 @@ _TRANSIENT_WORDS = (
   *map(os.strerror, _TRANSIENT),
   *("UNAVAILABLE", "DEADLINE_EXCEEDED"),
 )
+# What those that speak to buckets raise; they need not be installed.
+_TRANSIENT_KINDS = {
+  *("ClientError", "RequestException"),  # aiohttp, requests
+  *("ChecksumError", "RefreshError", "TransportError"),  # gcsfs, google.auth
+}
+_TRANSIENT_STATUSES = {408, 429, 500, 502, 503, 504}
 
 _Result = TypeVar("_Result")
 
@@ -41,6 +49,10 @@ def is_transient(error: BaseException) -> bool:
     return True
   if isinstance(error, OSError) and error.errno is not None:
     return error.errno in _TRANSIENT
+  if {kind.__name__ for kind in type(error).__mro__} & _TRANSIENT_KINDS:
+    return True
+  if getattr(error, "code", None) in _TRANSIENT_STATUSES:
+    return True
   return any(words in _words(error) for words in _TRANSIENT_WORDS)
 
 
@@ -95,7 +107,7 @@ def first_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def appearing(path: pathlib.Path) -> Iterator[BinaryIO]:
+def appearing(path: paths.Path) -> Iterator[BinaryIO]:
   """Opens a file that appears, or replaces an older one, when it is whole.
 
   Whoever else writes to the same path at the same time has a file of its own.
@@ -103,6 +115,12 @@ def appearing(path: pathlib.Path) -> Iterator[BinaryIO]:
   Raises:
     OSError: it cannot be written there; nothing is left of it.
   """
+  if paths.is_remote(path):
+    content = io.BytesIO()
+    yield content
+    path.write_bytes(content.getvalue())
+    return
+  path = pathlib.Path(path)
   stem = path.name[:_MOST_CHARACTERS]
   unfinished = path.with_name(f"{stem}.{secrets.token_hex(4)}.part")
   try:
@@ -115,7 +133,7 @@ def appearing(path: pathlib.Path) -> Iterator[BinaryIO]:
     unfinished.unlink(missing_ok=True)
 
 
-def write(path: pathlib.Path, content: bytes) -> None:
+def write(path: paths.Path, content: bytes) -> None:
   """Makes or replaces a file, whole or not at all.
 
   Raises:
@@ -130,10 +148,25 @@ def write(path: pathlib.Path, content: bytes) -> None:
   retried(f"{path}: cannot be written", put)
 
 
-class Growing:
-  """A file that grows part by part; a part is whole, or cut off at the end."""
+def read_text(path: paths.Path) -> str:
+  """What a file says.
 
-  def __init__(self, path: pathlib.Path, content: bytes = b""):
+  Raises:
+    OSError: it cannot be read.
+    UserError: nor a while later, where it looked like it might.
+  """
+  return retried(
+    f"{path}: cannot be read", lambda: path.read_text(encoding="utf-8")
+  )
+
+
+class Growing:
+  """A file that grows part by part; a part is whole, or cut off at the end.
+
+  In a bucket nothing grows: there the file is kept in memory, and put whole.
+  """
+
+  def __init__(self, path: paths.Path, content: bytes = b""):
     """Begins it, in a folder that is made if missing.
 
     Args:
@@ -143,7 +176,8 @@ class Growing:
     Raises:
       OSError, UserError: see `write`.
     """
-    self._path, self._size = path, len(content)
+    self._path, self.size = path, len(content)
+    self._content = content if paths.is_remote(path) else b""
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, content)
 
@@ -153,15 +187,19 @@ class Growing:
     Raises:
       OSError, UserError: see `write`.
     """
-    retried(f"{self._path}: cannot be written", lambda: self._append(part))
-    self._size += len(part)
+    if paths.is_remote(self._path):
+      self._content += part
+      write(self._path, self._content)
+    else:
+      retried(f"{self._path}: cannot be written", lambda: self._append(part))
+    self.size += len(part)
 
   def _append(self, part: bytes) -> None:
     # The folder may have been tidied away while a run goes on.
     self._path.parent.mkdir(parents=True, exist_ok=True)
-    with self._path.open("ab") as file:
-      if file.tell() > self._size:  # an earlier try came that far
-        file.truncate(self._size)
+    with pathlib.Path(self._path).open("ab") as file:
+      if file.tell() > self.size:  # an earlier try came that far
+        file.truncate(self.size)
       file.write(part)
       file.flush()
       os.fsync(file.fileno())

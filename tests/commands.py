@@ -51,11 +51,12 @@ def environment(cache: pathlib.Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def forked(folder: pathlib.Path) -> Iterator[Run]:
+def forked(folder: pathlib.Path, prelude: str = "") -> Iterator[Run]:
   """Yields a function that runs a command without importing everything again.
 
   Args:
     folder: for the logs, and `compiled` with the compiled programs.
+    prelude: Python that comes first.
   """
   numbers = itertools.count()
 
@@ -69,7 +70,7 @@ def forked(folder: pathlib.Path) -> Iterator[Run]:
     return subprocess.CompletedProcess(argv, status, stderr=log.read_text())
 
   with subprocess.Popen(
-    [sys.executable, "-c", _FORKS],
+    [sys.executable, "-c", prelude + _FORKS],
     cwd=ROOT,
     env=environment(folder / "compiled"),
     stdin=subprocess.PIPE,

@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Rooms of ns_jax; each may import itself and the levels above it in this list.
 LEVELS = (
   ("array_types", "errors", "pages"),
+  ("paths",),
   ("files",),
   ("audio", "masks", "sharding", "text"),
   ("audio_blocks", "diffusion", "dsp", "figures", "nn"),
@@ -38,6 +39,7 @@ OPEN_TO = {
     "files",
     "inference",
     "masks",
+    "paths",
     "text",
   },
 }

@@ -5,12 +5,12 @@ import os
 import pathlib
 from typing import Any
 
-from data_pipelines import builder, records
+from data_pipelines import builder, fetching, records
 from data_pipelines.corpora import text
 from data_pipelines.corpora.demo import DemoCorpus
 from data_pipelines.corpora.text import TextCorpus
 from data_pipelines.features import codes, sup_phonemes
-from ns_jax import audio, stages
+from ns_jax import audio, paths, stages
 from ns_jax.apps import processes
 from ns_jax.errors import UserError
 from ns_jax.inference.codec import SpeechCodec
@@ -39,14 +39,14 @@ def split_sizes(config: Any, name: str) -> dict[str, int]:
     if (folder / records.RECORDS_FILE).is_file():
       return records.read_facts(folder)["splits"]
     return corpus.split_sizes()
-  path = pathlib.Path(config.data.corpus).expanduser()
+  path = _given(config)
   if not path.is_dir():
     raise UserError(
       f"{name}.data.corpus={config.data.corpus!r} is neither {DEMO!r} nor a "
       f"{text.SUFFIX} file nor a folder of records; make one with "
       "'ns-jax prepare'"
     )
-  facts = records.read_facts(records.base_of(path.absolute()))
+  facts = records.read_facts(records.base_of(path))
   heard = facts["identity"].get("audio")
   if heard is None:
     _check_fields(config, name, TextCorpus.features)
@@ -68,8 +68,7 @@ def check_one_voice(config: Any, name: str) -> None:
   """
   if _built(config):
     return
-  folder = pathlib.Path(config.data.corpus).expanduser()
-  train = records.Records(folder, "train", ("speaker",))
+  train = records.Records(_given(config), "train", ("speaker",))
   asked = range(0, len(train), max(1, len(train) // _ASKED))
   speakers = sorted({train[index]["speaker"] for index in asked})
   if len(speakers) > 1:
@@ -84,7 +83,7 @@ def prepare(config: Any) -> pathlib.Path:
   """The folder of the records; builds the corpus unless it stands."""
   corpus = _built(config)
   if not corpus:
-    return pathlib.Path(config.data.corpus).expanduser().absolute()
+    return _given(config)
   label = "sentences" if isinstance(corpus, TextCorpus) else "demo corpus"
   return processes.first_then_others(
     lambda: builder.build(corpus, _folder(config, corpus), label=label)
@@ -111,7 +110,7 @@ def needs_sup_phonemes(config: Any) -> bool:
 
 
 def add_sup_phonemes(
-  config: Any, records_dir: pathlib.Path, run_dir: pathlib.Path
+  config: Any, records_dir: pathlib.Path, run_dir: paths.Path
 ) -> pathlib.Path:
   """Adds the layer of the run's tokenizer; returns the new records' folder.
 
@@ -153,9 +152,23 @@ def _built(config: Any) -> DemoCorpus | TextCorpus | None:
   if config.data.corpus == DEMO:
     return DemoCorpus(config.data.corpus_size, audio.AudioSpec(**config.audio))
   path = os.path.expanduser(config.data.corpus)
+  if paths.is_remote(path):
+    return None
   if path.lower().endswith(text.SUFFIX) and not os.path.isdir(path):
     return TextCorpus.of(path)
   return None
+
+
+def _given(config: Any) -> pathlib.Path:
+  """The folder of records that are given; those of a bucket are copied."""
+  given = paths.resolve(config.data.corpus)
+  if paths.is_remote(given):
+    return fetching.fetch(given, _data_dir(config))
+  return pathlib.Path(given)
+
+
+def _data_dir(config: Any) -> pathlib.Path:
+  return pathlib.Path(config.data.dir).expanduser().absolute()
 
 
 def _folder(config: Any, corpus: DemoCorpus | TextCorpus) -> pathlib.Path:
@@ -165,7 +178,7 @@ def _folder(config: Any, corpus: DemoCorpus | TextCorpus) -> pathlib.Path:
   else:
     grid = "_".join(map(str, corpus.spec.grid.values()))
     name = f"demo_{corpus.size}_{grid}"
-  return pathlib.Path(config.data.dir).expanduser().absolute() / name
+  return _data_dir(config) / name
 
 
 def _check_fields(config: Any, name: str, present: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ import jax
 
 from data_pipelines import examples, input_pipeline, records
 from data_pipelines.features import codes
-from ns_jax import audio, evaluation, sharding, stages
+from ns_jax import audio, evaluation, paths, sharding, stages
 from ns_jax.apps import checks, corpora, processes, speaking, starting
 from ns_jax.errors import UserError
 from ns_jax.evaluation import report
@@ -32,7 +32,7 @@ from ns_jax.training import checkpoint, loop, workdir, writers
 _logger = logging.getLogger(__name__)
 
 
-def train(config: Any, path: str | pathlib.Path) -> None:
+def train(config: Any, path: str | paths.Path) -> None:
   """Prepares the corpus, trains what the stage stands on and the stage itself.
 
   Args:
@@ -42,7 +42,7 @@ def train(config: Any, path: str | pathlib.Path) -> None:
   Raises:
     UserError: the config or the workdir cannot be used, or training diverged.
   """
-  run_dir = pathlib.Path(path).absolute()
+  run_dir = paths.resolve(path)
   processes.agree(
     {"--workdir": str(run_dir)} | workdir.flattened(config),
     "start them all with the same command",
@@ -53,7 +53,7 @@ def train(config: Any, path: str | pathlib.Path) -> None:
     _train(config, run_dir)
 
 
-def evaluate(config: Any, path: str | pathlib.Path) -> None:
+def evaluate(config: Any, path: str | paths.Path) -> None:
   """Measures the newest checkpoint of a run again and rewrites its report.
 
   Args:
@@ -64,7 +64,7 @@ def evaluate(config: Any, path: str | pathlib.Path) -> None:
   Raises:
     UserError: the workdir holds no trained run of this config.
   """
-  run_dir = pathlib.Path(path).absolute()
+  run_dir = paths.resolve(path)
   saved = workdir.read_config(run_dir)
   if "codec" in saved and "codec" in config:
     config.codec = saved.codec
@@ -86,7 +86,7 @@ def evaluate(config: Any, path: str | pathlib.Path) -> None:
 
 def synthesize(
   config: Any,
-  path: str | pathlib.Path,
+  path: str | paths.Path,
   *,
   text: str | None,
   prompt: str | None,
@@ -124,7 +124,7 @@ def synthesize(
   _logger.info("wrote %s: %.2f seconds", out, seconds)
 
 
-def _train(config: Any, run_dir: pathlib.Path) -> None:
+def _train(config: Any, run_dir: paths.Path) -> None:
   processes.first_then_others(lambda: workdir.open_workdir(run_dir, config))
   if report.reported_step(run_dir) == config.train.num_steps:
     path = run_dir / report.REPORT_MARKDOWN
@@ -174,13 +174,13 @@ def _train(config: Any, run_dir: pathlib.Path) -> None:
   )
 
 
-def _weights(config: Any, run_dir: pathlib.Path) -> Weights:
+def _weights(config: Any, run_dir: paths.Path) -> Weights:
   """A run's weights, to be measured as `config` asks now."""
   return dataclasses.replace(restore.restore(run_dir), config=config)
 
 
 def _codec(
-  config: Any, run_dir: pathlib.Path, clock: "_Stopwatch"
+  config: Any, run_dir: paths.Path, clock: "_Stopwatch"
 ) -> SpeechCodec:
   """The codec this run stands on: once it has one, always the same."""
   name, count = config.frozen.codec, config.frozen.num_codebooks
@@ -201,7 +201,7 @@ def _codec(
 
 
 def _prepare(
-  config: Any, run_dir: pathlib.Path, clock: "_Stopwatch"
+  config: Any, run_dir: paths.Path, clock: "_Stopwatch"
 ) -> pathlib.Path:
   """The folder of the records, with sup-phonemes if the stage reads them."""
   with clock("corpus"):
@@ -234,7 +234,7 @@ def _one_pass(config: Any) -> dict[str, Any]:
 
 def _report(
   weights: Weights,
-  run_dir: pathlib.Path,
+  run_dir: paths.Path,
   records_dir: pathlib.Path,
   clock: "_Stopwatch",
 ) -> None:
@@ -266,7 +266,7 @@ def _report(
 
 
 @contextlib.contextmanager
-def _locked(run_dir: pathlib.Path) -> Iterator[None]:
+def _locked(run_dir: paths.Path) -> Iterator[None]:
   """Holds the workdir's lock on process 0, on behalf of all."""
   with contextlib.ExitStack() as held:
     processes.on_first(lambda: held.enter_context(workdir.lock(run_dir)))

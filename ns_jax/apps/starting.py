@@ -5,9 +5,9 @@ A run is self-contained: its config says what it stands on, and what it took
 over is in its workdir.
 """
 
-import pathlib
 from typing import Any
 
+from ns_jax import paths
 from ns_jax.apps import checks, processes
 from ns_jax.array_types import Params
 from ns_jax.errors import UserError
@@ -21,7 +21,7 @@ from ns_jax.training import checkpoint, workdir
 PHONEME_LM = "phoneme_lm"  # the stage, and the field that names a run of it
 
 
-def adopt(config: Any, run_dir: pathlib.Path) -> None:
+def adopt(config: Any, run_dir: paths.Path) -> None:
   """Writes into a config what the models it names are.
 
   Raises:
@@ -32,7 +32,7 @@ def adopt(config: Any, run_dir: pathlib.Path) -> None:
   adopt_encoder(config, run_dir)
 
 
-def adopt_encoder(config: Any, run_dir: pathlib.Path) -> None:
+def adopt_encoder(config: Any, run_dir: paths.Path) -> None:
   """Makes a run's phoneme encoder that of `config.phoneme_lm`, if given.
 
   Once a run has one it stays, and the other run is not looked at again.
@@ -61,7 +61,7 @@ def adopt_encoder(config: Any, run_dir: pathlib.Path) -> None:
   config.model.encoder = trained.model.encoder
 
 
-def take_tokenizer(config: Any, run_dir: pathlib.Path) -> None:
+def take_tokenizer(config: Any, run_dir: paths.Path) -> None:
   """Copies the tokenizer of `config.phoneme_lm` into a run that has none.
 
   Raises:
@@ -76,7 +76,7 @@ def take_tokenizer(config: Any, run_dir: pathlib.Path) -> None:
   processes.first_then_others(take)
 
 
-def encoder(config: Any, run_dir: pathlib.Path) -> dict[str, Params]:
+def encoder(config: Any, run_dir: paths.Path) -> dict[str, Params]:
   """Parameters of players that begin with those of `config.phoneme_lm`.
 
   Returns:
@@ -92,7 +92,7 @@ def encoder(config: Any, run_dir: pathlib.Path) -> dict[str, Params]:
   return {"gen": {"encoder": trained.params["gen"]["encoder"]}}
 
 
-def codec_dir(config: Any, run_dir: pathlib.Path) -> pathlib.Path:
+def codec_dir(config: Any, run_dir: paths.Path) -> paths.Path:
   """The workdir or bundle of the codec this run stands on."""
   name = config.frozen.codec
   if name == checks.TRAIN:
@@ -115,7 +115,7 @@ def trained_model(config: Any, field: str, codec: SpeechCodec) -> Weights:
   return model.weights
 
 
-def _config_of_codec(config: Any, run_dir: pathlib.Path) -> Any:
+def _config_of_codec(config: Any, run_dir: paths.Path) -> Any:
   """The config of the given codec; once a run has one, always the same."""
   is_shipped = config.frozen.codec == restore.SHIPPED
   if is_shipped and (run_dir / workdir.CONFIG_FILE).exists():
@@ -125,5 +125,5 @@ def _config_of_codec(config: Any, run_dir: pathlib.Path) -> Any:
   return workdir.read_config(codec_dir(config, run_dir))
 
 
-def _lm_dir(config: Any) -> pathlib.Path:
+def _lm_dir(config: Any) -> paths.Path:
   return restore.weights_folder(config[PHONEME_LM], PHONEME_LM)

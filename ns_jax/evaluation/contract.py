@@ -3,14 +3,13 @@
 
 import dataclasses
 import math
-import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from ns_jax import audio, figures
+from ns_jax import audio, figures, paths
 from ns_jax.audio import AudioSpec
 from ns_jax.inference.restore import Weights
 
@@ -23,7 +22,7 @@ class Context:
 
   weights: Weights
   spec: AudioSpec
-  run_dir: pathlib.Path
+  run_dir: paths.Path
   test_records: Iterable[Mapping[str, Any]]  # schema: data_pipelines/schema.py
   test_batches: Callable[[], Iterator[Mapping[str, np.ndarray]]]
 

@@ -3,20 +3,19 @@
 
 import json
 import math
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
 
-from ns_jax import figures, pages
+from ns_jax import figures, files, pages, paths
 from ns_jax.evaluation.contract import SAMPLES_DIR, Section
 from ns_jax.training import workdir, writers
 
 REPORT_MARKDOWN, REPORT_PAGE = "report.md", "report.html"
 
 
-def learning_section(stage_dir: pathlib.Path, run_dir: pathlib.Path) -> Section:
+def learning_section(stage_dir: paths.Path, run_dir: paths.Path) -> Section:
   """Held-out losses of a stage before and after training, and their curves.
 
   Args:
@@ -53,7 +52,7 @@ def learning_section(stage_dir: pathlib.Path, run_dir: pathlib.Path) -> Section:
   )
 
 
-def _save_curves(path: pathlib.Path, held_out: Sequence[Mapping]) -> None:
+def _save_curves(path: paths.Path, held_out: Sequence[Mapping]) -> None:
   names = [name for name in held_out[-1] if name != "step"]
   columns = 3
   lines = math.ceil(len(names) / columns)
@@ -69,19 +68,19 @@ def _save_curves(path: pathlib.Path, held_out: Sequence[Mapping]) -> None:
   figures.save_figure(path, figure)
 
 
-def reported_step(run_dir: pathlib.Path) -> int | None:
+def reported_step(run_dir: paths.Path) -> int | None:
   """The step a run's report is of; None without a report."""
   path = run_dir / workdir.REPORT_FILE
-  return json.loads(path.read_text())["step"] if path.exists() else None
+  return json.loads(files.read_text(path))["step"] if path.exists() else None
 
 
 def write_report(
-  run_dir: pathlib.Path,
+  run_dir: paths.Path,
   title: str,
   step: int,
   sections: Mapping[str, Section],
   timing: Mapping[str, float],
-) -> pathlib.Path:
+) -> paths.Path:
   """Writes the report; report.json last, whose presence says "finished".
 
   Args:
@@ -101,9 +100,9 @@ def write_report(
   lines += ["## Time", "", "| part | seconds |", "|---|--:|"]
   lines += [f"| {name} | {seconds:.0f} |" for name, seconds in timing.items()]
   path = run_dir / REPORT_MARKDOWN
-  path.write_text("\n".join(lines) + "\n", encoding="utf8")
+  files.write(path, ("\n".join(lines) + "\n").encode())
   page = _page(title, sections.values(), timing)
-  (run_dir / REPORT_PAGE).write_text(page, encoding="utf8")
+  files.write(run_dir / REPORT_PAGE, page.encode())
   report = {name: _plain(section) for name, section in sections.items()}
   workdir.write_json(
     run_dir / workdir.REPORT_FILE,

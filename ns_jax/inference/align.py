@@ -2,7 +2,6 @@
 """A trained aligner: speech and its phonemes to durations."""
 
 import functools
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from ns_jax import masks
+from ns_jax import masks, paths
 from ns_jax.array_types import Array, Params
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import mel
@@ -47,7 +46,7 @@ class SpeechAligner:
     )
 
   @classmethod
-  def load(cls, path: str | pathlib.Path = restore.SHIPPED) -> "SpeechAligner":
+  def load(cls, path: str | paths.Path = restore.SHIPPED) -> "SpeechAligner":
     """Reads the aligner of a bundle or a run, or the one that comes along."""
     weights = restore.restore(restore.weights_folder(path, "aligner"))
     if weights.config.get("stage") != "aligner":

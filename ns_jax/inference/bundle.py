@@ -7,7 +7,6 @@ README.md           model card
 sup_phonemes.json   tokenizer, where the model reads sup-phonemes
 """
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
-from ns_jax import files
+from ns_jax import files, paths
 from ns_jax.errors import UserError
 from ns_jax.text.sup_phonemes import TOKENIZER_FILE
 from ns_jax.training import workdir
@@ -28,13 +27,13 @@ _PARTS = {"params", "model_state", "frozen"}
 _LARGEST_BYTES = 4 << 30
 
 
-def is_bundle(path: str | pathlib.Path) -> bool:
+def is_bundle(path: str | paths.Path) -> bool:
   """Whether a folder holds a bundle."""
-  return (pathlib.Path(path) / WEIGHTS_FILE).is_file()
+  return (paths.as_path(path) / WEIGHTS_FILE).is_file()
 
 
 def write(
-  folder: pathlib.Path,
+  folder: paths.Path,
   config: ml_collections.ConfigDict,
   step: int,
   arrays: Mapping[str, Any],
@@ -66,19 +65,19 @@ def write(
   try:
     folder.mkdir(parents=True, exist_ok=True)
     workdir.write_json(folder / workdir.CONFIG_FILE, config.to_dict())
-    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    files.write(folder / CARD_FILE, card.encode())
     (folder / TOKENIZER_FILE).unlink(missing_ok=True)  # of an older bundle
     if tokenizer is not None:
-      (folder / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
-    with files.appearing(folder / WEIGHTS_FILE) as file:
-      file.write(safetensors.numpy.save(tensors, metadata=facts))
+      files.write(folder / TOKENIZER_FILE, tokenizer.encode())
+    content = safetensors.numpy.save(tensors, metadata=facts)
+    files.write(folder / WEIGHTS_FILE, content)
   except OSError as error:
     raise UserError(
-      f"{folder}: cannot be written ({error.strerror})"
+      f"{folder}: cannot be written ({error.strerror or error})"
     ) from error
 
 
-def _check_free(folder: pathlib.Path) -> None:
+def _check_free(folder: paths.Path) -> None:
   """A bundle replaces a bundle, or goes to an empty folder."""
   if folder.exists() and not folder.is_dir():
     raise UserError(f"{folder}: is a file; give the name of a folder")
@@ -88,9 +87,7 @@ def _check_free(folder: pathlib.Path) -> None:
     TOKENIZER_FILE,
   }  # of an export killed right here
   if (
-    folder.exists()
-    and not is_bundle(folder)
-    and {child.name for child in folder.iterdir()} - own
+    folder.exists() and not is_bundle(folder) and set(paths.names(folder)) - own
   ):
     raise UserError(
       f"{folder}: is not empty and holds no bundle; give another folder"
@@ -98,31 +95,32 @@ def _check_free(folder: pathlib.Path) -> None:
 
 
 def read(
-  path: str | pathlib.Path,
+  path: str | paths.Path,
 ) -> tuple[ml_collections.ConfigDict, int, dict[str, Any]]:
   """Reads a bundle; (config, step, nested dictionaries of float32 arrays).
 
   Raises:
     UserError: it is damaged.
   """
-  folder = pathlib.Path(path)
+  folder = paths.as_path(path)
   file = folder / WEIGHTS_FILE
   config = workdir.read_config(folder)
-  if file.stat().st_size > _LARGEST_BYTES:
-    raise UserError(f"{file}: is larger than any bundle; get it again")
   try:
-    with safetensors.safe_open(file, "numpy") as opened:
-      step = int((opened.metadata() or {}).get("step", 0))
-      flat = {name: opened.get_tensor(name) for name in opened.keys()}
+    with paths.local(file) as here:
+      if here.stat().st_size > _LARGEST_BYTES:
+        raise UserError(f"{file}: is larger than any bundle; get it again")
+      with safetensors.safe_open(here, "numpy") as opened:
+        step = int((opened.metadata() or {}).get("step", 0))
+        flat = {name: opened.get_tensor(name) for name in opened.keys()}
   except (safetensors.SafetensorError, ValueError) as error:
     raise UserError(f"{file}: is damaged ({error}); get it again") from error
   for name, tensor in flat.items():
     is_float = np.issubdtype(tensor.dtype, np.floating)
     if not is_float or not np.isfinite(tensor).all():
       raise UserError(f"{file}: {name} holds no finite weights; get it again")
-  paths = {tuple(name.split("/")) for name in flat}
-  folders = {path[:i] for path in paths for i in range(1, len(path))}
-  if not {path[0] for path in paths} <= _PARTS or paths & folders:
+  leaves = {tuple(name.split("/")) for name in flat}
+  branches = {leaf[:i] for leaf in leaves for i in range(1, len(leaf))}
+  if not {leaf[0] for leaf in leaves} <= _PARTS or leaves & branches:
     raise UserError(f"{file}: holds other weights than a bundle; get it again")
   wide = {name: tensor.astype(np.float32) for name, tensor in flat.items()}
   return config, step, traverse_util.unflatten_dict(wide, sep="/")

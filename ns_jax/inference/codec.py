@@ -2,7 +2,6 @@
 """A trained codec: waves to codes and latents, and back."""
 
 import functools
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from ns_jax import paths
 from ns_jax.array_types import Array
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
@@ -60,7 +60,7 @@ class SpeechCodec:
     self._beginnings: dict[tuple[str, int], Any] = {}
 
   @classmethod
-  def load(cls, path: str | pathlib.Path = restore.SHIPPED) -> "SpeechCodec":
+  def load(cls, path: str | paths.Path = restore.SHIPPED) -> "SpeechCodec":
     """Reads the codec of a bundle or a run, or the one that comes along."""
     return cls.of(restore.restore(restore.weights_folder(path, "codec")))
 

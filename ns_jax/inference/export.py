@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trained runs to bundles: what inference needs of them and nothing else."""
 
-import pathlib
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from ns_jax import paths
 from ns_jax.errors import UserError
 from ns_jax.inference import bundle, restore, single_voice
 from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
@@ -14,7 +14,7 @@ from ns_jax.inference.restore import Weights
 _COMMON = ("stage", "preset", "dtype", "audio")
 
 
-def export(weights: Weights, folder: pathlib.Path, card: str) -> None:
+def export(weights: Weights, folder: paths.Path, card: str) -> None:
   """Writes a run as a bundle.
 
   Args:

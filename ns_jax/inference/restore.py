@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ns_jax import paths
 from ns_jax.array_types import Params
 from ns_jax.errors import UserError
 from ns_jax.inference import bundle
@@ -28,10 +29,10 @@ class Weights:
   params: dict[str, Params]  # player -> moving average where there is one
   model_state: dict[str, Any] = dataclasses.field(default_factory=dict)
   frozen: dict[str, Any] = dataclasses.field(default_factory=dict)
-  folder: pathlib.Path | None = None  # where they were read
+  folder: paths.Path | None = None  # where they were read
 
 
-def weights_folder(name: str | pathlib.Path, stage: str) -> pathlib.Path:
+def weights_folder(name: str | paths.Path, stage: str) -> paths.Path:
   """Where a bundle or workdir is; "shipped": the one that comes along.
 
   Raises:
@@ -44,7 +45,7 @@ def weights_folder(name: str | pathlib.Path, stage: str) -> pathlib.Path:
         "give the folder of one you trained"
       )
     return BUNDLES / stage
-  return pathlib.Path(name).expanduser().absolute()
+  return paths.resolve(name)
 
 
 def digest(arrays: Any) -> str:
@@ -55,13 +56,13 @@ def digest(arrays: Any) -> str:
   return sha.hexdigest()[:12]
 
 
-def restore(path: str | pathlib.Path) -> Weights:
+def restore(path: str | paths.Path) -> Weights:
   """Reads a bundle, or the newest whole checkpoint of a workdir.
 
   Raises:
     UserError: the folder holds neither, or nothing that can be read.
   """
-  path = pathlib.Path(path).expanduser()
+  path = paths.resolve(path)
   if bundle.is_bundle(path):
     config, step, arrays = bundle.read(path)
     return Weights(config=config, step=step, folder=path, **arrays)

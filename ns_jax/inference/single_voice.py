@@ -3,7 +3,6 @@
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import tokenizers
 
+from ns_jax import paths
 from ns_jax.array_types import Params
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
@@ -100,7 +100,7 @@ class SingleVoice:
 
   @classmethod
   def load(
-    cls, path: str | pathlib.Path, options: SampleOptions | None = None
+    cls, path: str | paths.Path, options: SampleOptions | None = None
   ) -> "SingleVoice":
     """Reads a bundle or workdir.
 

@@ -3,7 +3,6 @@
 
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 
-from ns_jax import audio
+from ns_jax import audio, paths
 from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
@@ -84,7 +83,7 @@ class Synthesizer:
   @classmethod
   def load(
     cls,
-    path: str | pathlib.Path = restore.SHIPPED,
+    path: str | paths.Path = restore.SHIPPED,
     options: SampleOptions | None = None,
   ) -> "Synthesizer":
     """Reads a bundle or workdir, or the model that comes along.

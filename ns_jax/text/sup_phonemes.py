@@ -8,12 +8,11 @@ whole; pauses are words of their own. Merges are learned in `data_pipelines`.
 
 import hashlib
 import json
-import pathlib
 
 import numpy as np
 import tokenizers
 
-from ns_jax import files
+from ns_jax import files, paths
 from ns_jax.errors import UserError
 from ns_jax.text import symbols
 
@@ -62,7 +61,7 @@ def digest(tokenizer: tokenizers.Tokenizer) -> str:
   return hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:12]
 
 
-def load(path: str | pathlib.Path) -> tokenizers.Tokenizer:
+def load(path: str | paths.Path) -> tokenizers.Tokenizer:
   """Reads the tokenizer of a workdir or layer.
 
   Args:
@@ -71,12 +70,12 @@ def load(path: str | pathlib.Path) -> tokenizers.Tokenizer:
   Raises:
     UserError: there is none, or it is not one of our phonemes.
   """
-  path = pathlib.Path(path).expanduser()
+  path = paths.resolve(path)
   if path.is_dir():
     path = path / TOKENIZER_FILE
   if not path.is_file():
     raise UserError(f"{path}: no such tokenizer of sup-phonemes")
-  text = path.read_text(encoding="utf-8", errors="replace")
+  text = path.read_bytes().decode("utf-8", errors="replace")
   try:
     json.loads(text)
   except json.JSONDecodeError as error:
@@ -89,8 +88,7 @@ def load(path: str | pathlib.Path) -> tokenizers.Tokenizer:
   return tokenizer
 
 
-def save(tokenizer: tokenizers.Tokenizer, path: pathlib.Path) -> None:
+def save(tokenizer: tokenizers.Tokenizer, path: paths.Path) -> None:
   """Writes a tokenizer's file, unless it is there; whole or not at all."""
   if not path.exists():
-    with files.appearing(path) as file:
-      file.write(tokenizer.to_str().encode())
+    files.write(path, tokenizer.to_str().encode())

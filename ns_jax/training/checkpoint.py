@@ -8,24 +8,21 @@ it leaves the older ones as they were, and nothing that Orbax takes for one.
 """
 
 import contextlib
-import hashlib
-import json
 import logging
-import pathlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
 
-from ns_jax import files
+from ns_jax import files, paths
 from ns_jax.errors import UserError
+from ns_jax.training import seals
 
 _logger = logging.getLogger(__name__)
 
 CHECKPOINTS_DIR = "checkpoints"
 SET_ASIDE_DIR = "corrupt_checkpoints"
-_SEAL_FILE = "digests.json"
 _FALLBACK = "checkpoint %d of %s is corrupt (%s); using the one before it"
 # What Orbax and TensorStore raise where they cannot write.
 _WRITE_ERRORS = (ValueError, OSError, RuntimeError)
@@ -35,16 +32,12 @@ PAUSES_SEC = (30.0,)
 _Read = TypeVar("_Read")
 
 
-class CorruptCheckpointError(ValueError):
-  """A checkpoint's files are not what was saved."""
-
-
 class Checkpointer:
   """Saves and restores the state of one workdir. Every process calls it."""
 
-  def __init__(self, workdir: str | pathlib.Path, *, keep: int):
+  def __init__(self, workdir: str | paths.Path, *, keep: int):
     """Opens (and makes) `<workdir>/checkpoints`, keeping the last `keep`."""
-    self._workdir = pathlib.Path(workdir).absolute()
+    self._workdir = paths.resolve(workdir)
     self._dir = self._workdir / CHECKPOINTS_DIR
     self._options = ocp.CheckpointManagerOptions(
       max_to_keep=keep, create=True, cleanup_tmp_directories=True
@@ -129,8 +122,8 @@ class Checkpointer:
     """Seals what has been committed since the last call; cheap otherwise."""
     if self._manager.is_saving_in_progress() or jax.process_index() != 0:
       return
-    for step in _finished_steps(self._dir):
-      _seal(self._dir / str(step))
+    for step in seals.finished_steps(self._dir):
+      seals.seal(self._dir / str(step))
 
   def newest_step(self) -> int:
     """Of the newest checkpoint, once all are on disk; 0 if there is none."""
@@ -171,7 +164,7 @@ class Checkpointer:
       read = lambda step=step: self._manager.restore(step, args=args)["state"]
       try:
         return _read_whole(self._dir / str(step), read)
-      except CorruptCheckpointError as error:
+      except seals.CorruptCheckpointError as error:
         self._set_aside(step, error)
     if steps:
       raise UserError(
@@ -186,17 +179,17 @@ class Checkpointer:
     if jax.process_index() == 0:
       target = self._workdir / SET_ASIDE_DIR
       target.mkdir(exist_ok=True)
-      number = len(list(target.iterdir()))
-      (self._dir / str(step)).rename(target / f"{step}-{number}")
+      number = len(paths.names(target))
+      paths.move(self._dir / str(step), target / f"{step}-{number}")
     self._manager = self._open()
 
 
-def exists(workdir: str | pathlib.Path) -> bool:
+def exists(workdir: str | paths.Path) -> bool:
   """True if a run has saved at least once."""
-  return bool(_finished_steps(pathlib.Path(workdir) / CHECKPOINTS_DIR))
+  return bool(seals.finished_steps(paths.as_path(workdir) / CHECKPOINTS_DIR))
 
 
-def read_newest(workdir: str | pathlib.Path) -> tuple[int, dict[str, Any]]:
+def read_newest(workdir: str | paths.Path) -> tuple[int, dict[str, Any]]:
   """Reads the newest whole checkpoint without changing anything on disk.
 
   Args:
@@ -208,20 +201,20 @@ def read_newest(workdir: str | pathlib.Path) -> tuple[int, dict[str, Any]]:
   Raises:
     UserError: there is no checkpoint, or none can be read.
   """
-  directory = pathlib.Path(workdir).absolute() / CHECKPOINTS_DIR
-  steps = _finished_steps(directory)
+  directory = paths.resolve(workdir) / CHECKPOINTS_DIR
+  steps = seals.finished_steps(directory)
   if not steps:
     raise UserError(f"{workdir}: holds no checkpoint; train it first")
   for step in steps:
     read = lambda step=step: _read_tree(directory / str(step) / "state")
     try:
       return step, _read_whole(directory / str(step), read)
-    except CorruptCheckpointError as error:
+    except seals.CorruptCheckpointError as error:
       _logger.warning(_FALLBACK, step, workdir, files.first_line(error))
   raise UserError(f"{directory}: none of its checkpoints can be read")
 
 
-def _read_tree(directory: pathlib.Path) -> dict[str, Any]:
+def _read_tree(directory: paths.Path) -> dict[str, Any]:
   """Reads a saved state as nested dictionaries, whatever made it."""
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   this = jax.process_index()
@@ -235,7 +228,7 @@ def _read_tree(directory: pathlib.Path) -> dict[str, Any]:
   with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
     metadata = checkpointer.metadata(directory).item_metadata
     if metadata is None:
-      raise CorruptCheckpointError("its metadata cannot be read")
+      raise seals.CorruptCheckpointError("its metadata cannot be read")
     abstract = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(
         leaf.shape, leaf.dtype, sharding=sharding
@@ -245,77 +238,27 @@ def _read_tree(directory: pathlib.Path) -> dict[str, Any]:
     return checkpointer.restore(directory, abstract)
 
 
-def _finished_steps(directory: pathlib.Path) -> list[int]:
-  """Steps with a finished checkpoint, newest first."""
-  if not directory.is_dir():
-    return []
-  names = [path.name for path in directory.iterdir() if path.is_dir()]
-  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
-
-
-def _seal(step_dir: pathlib.Path) -> None:
-  """Writes the digests of a finished checkpoint unless it has them."""
-  seal = step_dir / _SEAL_FILE
-  if not seal.exists():
-    files.write(seal, json.dumps(_digests(step_dir), indent=1).encode())
-
-
-def _digests(step_dir: pathlib.Path) -> dict[str, str]:
-  digests = {}
-  for path in sorted(step_dir.rglob("*")):
-    if path.is_file() and path.parent != step_dir:
-      read = lambda path=path: _digest(path)
-      digest = files.retried(f"{path}: cannot be read", read)
-      digests[str(path.relative_to(step_dir))] = digest
-  return digests
-
-
-def _digest(path: pathlib.Path) -> str:
-  with path.open("rb") as file:
-    return hashlib.file_digest(file, "blake2b").hexdigest()
-
-
-def _read_whole(step_dir: pathlib.Path, read: Callable[[], _Read]) -> _Read:
+def _read_whole(step_dir: paths.Path, read: Callable[[], _Read]) -> _Read:
   """Reads a checkpoint once its files have proved to be what was saved.
 
   Raises:
-    CorruptCheckpointError: they are not, or not sealed and not readable.
+    seals.CorruptCheckpointError: they are not, or not sealed and not readable.
     UserError: they are, or the storage fails; to fall back on an older one
       would hide why.
   """
-  sealed = _verify(step_dir)
+  sealed = seals.verify(step_dir)
   try:
     return files.retried(f"{step_dir}: cannot be read", read)
   except UserError:
     raise
   except Exception as error:  # what Orbax raises for truncated files is no less
     if not sealed:
-      raise CorruptCheckpointError(files.first_line(error)) from error
+      raise seals.CorruptCheckpointError(files.first_line(error)) from error
     raise UserError(
       f"{step_dir}: is whole but cannot be restored here "
       f"({files.first_line(error)}); free memory, or use the config and "
       "version that wrote it"
     ) from error
-
-
-def _verify(step_dir: pathlib.Path) -> bool:
-  """Compares a checkpoint's files with its seal; returns if it has one.
-
-  A run killed between Orbax's commit and the seal leaves a checkpoint without
-  one; it is whole, because the commit is atomic.
-  """
-  seal = step_dir / _SEAL_FILE
-  if not seal.exists():
-    return False
-  try:
-    text = files.retried(f"{seal}: cannot be read", seal.read_text)
-    expected, found = json.loads(text), _digests(step_dir)
-  except (OSError, ValueError) as error:
-    raise CorruptCheckpointError(files.first_line(error)) from error
-  for name in sorted(expected.keys() | found.keys()):
-    if expected.get(name) != found.get(name):
-      raise CorruptCheckpointError(f"its file {name} is not what was saved")
-  return True
 
 
 def _is_worth_saving_again(error: Exception) -> bool:

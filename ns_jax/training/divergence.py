@@ -9,13 +9,13 @@ not the batch, and training stops.
 import json
 import logging
 import math
-import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from ns_jax import files, paths
 from ns_jax.errors import UserError
 from ns_jax.training import workdir
 from ns_jax.training.feed import HostBatch
@@ -77,12 +77,12 @@ def _values(logs: Mapping[str, Any]) -> dict[str, float]:
 class Skipped:
   """Numbers of the batches that a run leaves out, kept in its workdir."""
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: paths.Path):
     """Args: path of the workdir."""
     self._file = path / SKIPPED_FILE
     self._numbers: set[int] = set()
     if self._file.exists():
-      self._numbers = set(json.loads(self._file.read_text()))
+      self._numbers = set(json.loads(files.read_text(self._file)))
 
   def number(self, step: int) -> int:
     """Number of the batch that the step after `step` others takes."""

@@ -7,7 +7,6 @@ evaluate, save, next batch, step, log.
 
 import dataclasses
 import itertools
-import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import jax
 import tqdm
 
-from ns_jax import sharding
+from ns_jax import paths, sharding
 from ns_jax.array_types import Params
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import Preempted
@@ -57,7 +56,7 @@ def fit(
   config: Any,
   stage: Stage,
   feeds: Feeds,
-  workdir: pathlib.Path,
+  workdir: paths.Path,
   *,
   mesh: Any,
   frozen: Mapping[str, Any],

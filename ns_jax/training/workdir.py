@@ -13,8 +13,9 @@ from typing import Any
 
 import ml_collections
 
-from ns_jax import files
+from ns_jax import files, paths
 from ns_jax.errors import UserError
+from ns_jax.training import remote_lock
 
 CONFIG_FILE = "config.json"
 REPORT_FILE = "report.json"
@@ -36,8 +37,8 @@ _FREE_FIELDS = (
 
 
 def open_workdir(
-  workdir: str | pathlib.Path, config: ml_collections.ConfigDict
-) -> pathlib.Path:
+  workdir: str | paths.Path, config: ml_collections.ConfigDict
+) -> paths.Path:
   """Makes the folder, or checks that it belongs to the same config.
 
   Args:
@@ -50,7 +51,7 @@ def open_workdir(
   Raises:
     UserError: the folder cannot be written, or holds a run of another config.
   """
-  path = pathlib.Path(workdir).absolute()
+  path = paths.resolve(workdir)
   try:
     path.mkdir(parents=True, exist_ok=True)
     _refuse_foreign(path)
@@ -58,7 +59,7 @@ def open_workdir(
       write_json(path / CONFIG_FILE, config.to_dict())
   except OSError as error:
     raise UserError(
-      f"{path}: cannot be used as workdir ({error.strerror}); "
+      f"{path}: cannot be used as workdir ({_reason(error)}); "
       "give --workdir a folder you can write to"
     ) from error
   saved, given = _comparable(read_config(path)), _comparable(config)
@@ -77,17 +78,17 @@ def open_workdir(
   return path
 
 
-def read_config(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
+def read_config(workdir: str | paths.Path) -> ml_collections.ConfigDict:
   """Reads the config of a run.
 
   Raises:
     UserError: the folder holds no run, or its config is damaged.
   """
-  path = pathlib.Path(workdir) / CONFIG_FILE
+  path = paths.as_path(workdir) / CONFIG_FILE
   if not path.is_file():
     raise UserError(f"{workdir}: holds no run ({CONFIG_FILE} is missing)")
   try:
-    return ml_collections.ConfigDict(json.loads(path.read_text()))
+    return ml_collections.ConfigDict(json.loads(files.read_text(path)))
   except (json.JSONDecodeError, UnicodeDecodeError) as error:
     raise UserError(f"{path}: is damaged: {error}") from error
 
@@ -108,10 +109,11 @@ def flattened(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def lock(workdir: pathlib.Path) -> Iterator[None]:
+def lock(workdir: paths.Path) -> Iterator[None]:
   """Holds the run's lock, so that two runs never share a folder.
 
-  The system releases it when the process ends, however it ends.
+  The system releases it when the process ends, however it ends; that of a
+  bucket, a minute later where it was killed.
 
   Raises:
     UserError: another process holds it, or the folder is somebody else's.
@@ -119,18 +121,28 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     _refuse_foreign(workdir)
-    file = (workdir / LOCK_FILE).open("a")
+    path = workdir / LOCK_FILE
+    held = remote_lock.held if paths.is_remote(path) else _held
+    taken = contextlib.ExitStack()
+    taken.enter_context(held(path))
   except OSError as error:
     raise UserError(
-      f"{workdir}: cannot be used as workdir ({error.strerror}); "
+      f"{workdir}: cannot be used as workdir ({_reason(error)}); "
       "give --workdir a folder you can write to"
     ) from error
-  with file:
+  with taken:
+    yield
+
+
+@contextlib.contextmanager
+def _held(path: paths.Path) -> Iterator[None]:
+  """Holds the lock that is a file of this machine."""
+  with pathlib.Path(path).open("a") as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       raise UserError(
-        f"{workdir}: another run is using it; wait for it, "
+        f"{path.parent}: another run is using it; wait for it, "
         "or give --workdir another folder"
       ) from error
     file.truncate(0)
@@ -139,13 +151,13 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
     yield
 
 
-def holder(workdir: pathlib.Path) -> str | None:
+def holder(workdir: paths.Path) -> str | None:
   """What whoever took the lock last has called itself; None if nobody did."""
   path = workdir / LOCK_FILE
-  return path.read_text() if path.exists() else None
+  return files.read_text(path) if path.exists() else None
 
 
-def write_json(path: pathlib.Path, value: Any) -> None:
+def write_json(path: paths.Path, value: Any) -> None:
   """Writes JSON so that a killed process leaves the old file or the new.
 
   Numbers that are not finite become null: JSON has no word for them.
@@ -154,7 +166,10 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     OSError, UserError: see `files.write`.
   """
   text = json.dumps(_finite_or_none(value), indent=1, allow_nan=False)
-  unfinished = path.with_name(path.name + ".tmp")
+  if paths.is_remote(path):
+    files.write(path, text.encode())
+    return
+  unfinished = pathlib.Path(path).with_name(path.name + ".tmp")
 
   def put() -> None:
     with unfinished.open("w") as file:
@@ -166,14 +181,18 @@ def write_json(path: pathlib.Path, value: Any) -> None:
   files.retried(f"{path}: cannot be written", put)
 
 
-def _refuse_foreign(path: pathlib.Path) -> None:
+def _refuse_foreign(path: paths.Path) -> None:
   """Refuses a folder that holds something, but no run."""
   own = {LOCK_FILE, f"{CONFIG_FILE}.tmp"}  # of a run killed right here
-  names = {child.name for child in path.iterdir()}
+  names = set(paths.names(path))
   if CONFIG_FILE not in names and names - own:
     raise UserError(
       f"{path}: is not empty and holds no run; give --workdir a new folder"
     )
+
+
+def _reason(error: OSError) -> str:
+  return error.strerror or files.first_line(error)
 
 
 def _finite_or_none(value: Any) -> Any:

@@ -2,7 +2,6 @@
 """Metrics as JSON lines and TensorBoard events, with audio and pictures."""
 
 import json
-import pathlib
 import socket
 import struct
 import time
@@ -17,11 +16,13 @@ from tensorboardX.proto.event_pb2 import (
   SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
-from ns_jax import figures, files
+from ns_jax import figures, files, paths
 from ns_jax.audio import AudioSpec
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_DIR = "tensorboard"
+# Of events in a bucket, where each flush puts a file whole.
+_MOST_BYTES = 4 << 20
 MAX_SAMPLES = 2  # of each kind and evaluation
 
 
@@ -29,7 +30,7 @@ class MetricWriter:
   """Writes from process 0; on the others every call does nothing."""
 
   def __init__(
-    self, workdir: str | pathlib.Path, spec: AudioSpec, *, start_step: int
+    self, workdir: str | paths.Path, spec: AudioSpec, *, start_step: int
   ):
     """Opens the files of a run, dropping what lies after `start_step`.
 
@@ -40,7 +41,7 @@ class MetricWriter:
     self._active = jax.process_index() == 0
     if not self._active:
       return
-    workdir = pathlib.Path(workdir)
+    workdir = paths.as_path(workdir)
     kept = [r for r in read_metrics(workdir) if r["step"] <= start_step]
     self._metrics = files.Growing(
       workdir / METRICS_FILE, b"".join(map(_line, kept))
@@ -92,14 +93,19 @@ class _EventFile:
   not notice: it waits for it for ever.
   """
 
-  def __init__(self, directory: pathlib.Path, first_step: int):
+  def __init__(self, directory: paths.Path, first_step: int):
     """Opens a new file; earlier events from `first_step` on are hidden."""
+    self._directory = directory
     self._pending: list[bytes] = []
-    self._write(Event(file_version="brain.Event:2"))
+    self._file = self._begin()
     start = SessionLog(status=SessionLog.START)
     self._write(Event(step=first_step, session_log=start))
+
+  def _begin(self) -> files.Growing:
+    """A new file, which TensorBoard reads after those that are there."""
+    self._write(Event(file_version="brain.Event:2"))
     name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
-    self._file = files.Growing(directory / name)
+    return files.Growing(self._directory / name)
 
   def add(self, step: int, what: Any) -> None:
     """Adds a summary, one of those `tensorboardX.summary` makes."""
@@ -109,6 +115,8 @@ class _EventFile:
     """Makes what was added visible to TensorBoard."""
     self._file.append(b"".join(self._pending))
     self._pending.clear()
+    if paths.is_remote(self._directory) and self._file.size > _MOST_BYTES:
+      self._file = self._begin()
 
   def _write(self, event: Any) -> None:
     event.wall_time = time.time()
@@ -126,14 +134,13 @@ def _line(record: Mapping[str, Any]) -> bytes:
   return (json.dumps(record) + "\n").encode()
 
 
-def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
+def read_metrics(workdir: str | paths.Path) -> list[dict]:
   """Reads a run's metrics; a last line cut off by a kill is dropped."""
-  path = pathlib.Path(workdir) / METRICS_FILE
+  path = paths.as_path(workdir) / METRICS_FILE
   if not path.exists():
     return []
   records = []
-  lines = files.retried(f"{path}: cannot be read", path.read_text).splitlines()
-  for line in lines:
+  for line in files.read_text(path).splitlines():
     try:
       records.append(json.loads(line))
     except json.JSONDecodeError:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stage small enough to train in a second: two players, dropout noise."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +8,7 @@ import optax
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
-from ns_jax import sharding
+from ns_jax import paths, sharding
 from ns_jax.training import loop
 from ns_jax.training.metrics import Mean
 from ns_jax.training.stage import BeginFn, Player, Stage
@@ -105,7 +103,7 @@ def make_feeds(rows=slice(None), batch_size: int = 16) -> loop.Feeds:
 def run(workdir, config, stage=None, mesh_sizes=None, feeds=None):
   """Trains in a workdir; returns the last state."""
   mesh = sharding.make_mesh(mesh_sizes or config.mesh)
-  workdir = pathlib.Path(workdir)
+  workdir = paths.as_path(workdir)
   workdir.mkdir(exist_ok=True)
   with jax.set_mesh(mesh):
     return loop.fit(

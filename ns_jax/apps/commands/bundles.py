@@ -10,20 +10,19 @@ from ns_jax.errors import UserError
 
 
 @click.command()
-@click.argument("workdir", type=click.Path(path_type=pathlib.Path))
-@click.argument("out", type=click.Path(path_type=pathlib.Path))
+@click.argument("workdir")
+@click.argument("out")
 @click.option(
   "--card",
   required=True,
   type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
   help="Model card in Markdown: data and licences, figures, limits.",
 )
-def export(
-  workdir: pathlib.Path, out: pathlib.Path, card: pathlib.Path
-) -> None:
+def export(workdir: str, out: str, card: pathlib.Path) -> None:
   """Writes the model of WORKDIR to the folder OUT as a bundle.
 
-  WORKDIR is that of a codec, an aligner, ns1 or ns2.
+  WORKDIR is that of a codec, an aligner, ns1 or ns2. Both may be of a bucket:
+  gs://bucket/run.
 
   Weights in half precision (safetensors), the config and the model card.
 
@@ -31,6 +30,7 @@ def export(
   """
 
   def job() -> int:
+    from ns_jax import paths
     from ns_jax.inference import restore
     from ns_jax.inference.export import export as write_bundle
 
@@ -38,7 +38,7 @@ def export(
       text = card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"{card}: is no text that can be read") from error
-    write_bundle(restore.restore(workdir), out, text)
+    write_bundle(restore.restore(workdir), paths.resolve(out), text)
     click.echo(out)
     return 0
 
