@@ -13,7 +13,6 @@ from tests import gcs
 
 @pytest.fixture
 def bucket():
-  pytest.importorskip("gcsfs")
   with gcs.used() as storage:
     yield storage
 

@@ -15,7 +15,6 @@ from tests import gcs
 
 @pytest.fixture
 def bucket(records_dir):
-  pytest.importorskip("gcsfs")
   with gcs.used() as storage:
     for path in records_dir.rglob("*"):
       if path.is_file():

@@ -17,7 +17,6 @@ from tests import gcs
 
 @pytest.fixture
 def bucket(monkeypatch):
-  pytest.importorskip("gcsfs")
   monkeypatch.setattr(remote_lock, "BEAT_SEC", 0.2)
   monkeypatch.setattr(remote_lock, "STALE_SEC", 2.0)
   with gcs.used() as storage:
