@@ -15,18 +15,21 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ns_jax.errors import UserError
 
-MESH_AXES = ("data", "fsdp", "tensor")
+MESH_AXES: tuple[str, ...] = ("data", "fsdp", "tensor")
 BATCH_AXES = ("data", "fsdp")
 FSDP_MIN_BYTES = 1 << 20  # smaller parameters are replicated
 
 Rules = Sequence[tuple[str, PartitionSpec]]
 
 
-def make_mesh(axis_sizes: Mapping[str, int]) -> Mesh:
-  """Builds the (data, fsdp, tensor) mesh over all devices of all processes.
+def make_mesh(
+  axis_sizes: Mapping[str, int], devices: Sequence[Any] | None = None
+) -> Mesh:
+  """Builds the (data, fsdp, tensor) mesh.
 
   Args:
     axis_sizes: size of each axis; one of them may be -1, "what is left".
+    devices: to be used; None: all devices of all processes.
 
   Returns:
     A mesh of type Auto: the compiler propagates layouts.
@@ -36,7 +39,7 @@ def make_mesh(axis_sizes: Mapping[str, int]) -> Mesh:
   """
   sizes = [int(axis_sizes[axis]) for axis in MESH_AXES]
   known = int(np.prod([size for size in sizes if size != -1]))
-  num_devices = jax.device_count()
+  num_devices = jax.device_count() if devices is None else len(devices)
   if sizes.count(-1) > 1 or known < 1 or num_devices % known:
     raise UserError(
       f"mesh {dict(axis_sizes)} does not fit {num_devices} device(s); "
@@ -49,7 +52,10 @@ def make_mesh(axis_sizes: Mapping[str, int]) -> Mesh:
       "device(s); set one axis to -1"
     )
   return jax.make_mesh(
-    sizes, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES)
+    sizes,
+    MESH_AXES,
+    axis_types=(AxisType.Auto,) * len(MESH_AXES),
+    devices=devices,
   )
 
 

@@ -31,6 +31,7 @@ from ns_jax.apps import checks, corpora, starting, synthetic
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.inference.codec import SpeechCodec
+from ns_jax.nn import remat
 from ns_jax.planning import jaxprs
 from ns_jax.training import feed
 from ns_jax.training import state as state_lib
@@ -205,21 +206,14 @@ class _Trainer:
 def _flops(config: Any, phase: int, state: Any, batch: Any) -> float | None:
   """Of a step that repeats nothing; None: of a loop of unknown length."""
   once = config.copy_and_resolve_references()
-  _keep_everything(once)
+  for section, _ in remat.users(once.model, "model"):
+    section.remat = "none"
   once.train.micro_batches = 1
   step = step_lib.make_train_step(stages.build(once), phase, 1)
   try:
     return jaxprs.flops(jax.jit(step).trace(state, batch).jaxpr)
   except jaxprs.UnknownLengthError:
     return None
-
-
-def _keep_everything(section: Any) -> None:
-  for name, value in section.items():
-    if name == "remat":
-      section[name] = "none"
-    elif hasattr(value, "items"):
-      _keep_everything(value)
 
 
 def _batches(config: Any, stage: Any, run_dir: pathlib.Path) -> Any:

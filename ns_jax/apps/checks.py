@@ -5,7 +5,6 @@ from importlib import util
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
 from data_pipelines import input_pipeline
 from ns_jax import evaluation, sharding, stages
@@ -57,7 +56,8 @@ def check(
       f"{name}.data.reader=tf_data needs TensorFlow, which is not installed; "
       f"use --{name}.data.reader=array_record"
     )
-  _check_remat(config.model, f"{name}.model")
+  for section, field in remat.users(config.model, f"{name}.model"):
+    remat.check(section.remat, field)
   _check_batches(config, name, splits)
   if stages.build(config).has_one_voice and "train" in splits:
     corpora.check_one_voice(config, name)
@@ -86,15 +86,6 @@ def check(
       _check_trained(config, name, field)
   if not stands_on_given_codec(config):
     check(config.codec, f"{name}.codec", splits=splits)
-
-
-def _check_remat(section: Any, name: str) -> None:
-  """Checks the policies that a section and those in it name."""
-  for field, value in section.items():
-    if isinstance(value, ConfigDict):
-      _check_remat(value, f"{name}.{field}")
-    elif field == "remat":
-      remat.check(value, f"{name}.{field}")
 
 
 def _check_trained(config: Any, name: str, field: str) -> None:

@@ -4,6 +4,7 @@
 Memory against time: what is not kept is computed a second time.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -38,6 +39,20 @@ def check(policy: str, name: str) -> None:
     raise UserError(
       f"{name}={policy!r} is unknown; use one of {', '.join(POLICIES)}"
     )
+
+
+def users(section: Any, name: str) -> Iterator[tuple[Any, str]]:
+  """Sections of a config that name a policy, and the name of each's field.
+
+  Args:
+    section: nested mappings; their fields `remat` name policies.
+    name: of the section.
+  """
+  for field, value in section.items():
+    if hasattr(value, "items"):
+      yield from users(value, f"{name}.{field}")
+    elif field == "remat":
+      yield section, f"{name}.{field}"
 
 
 def wrapped(

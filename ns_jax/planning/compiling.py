@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ns_jax import stages
+from ns_jax import sharding, stages
+from ns_jax.nn import remat as remat_lib
 from ns_jax.planning import hlo, jaxprs, topology, work
 from ns_jax.planning.work import Work
 from ns_jax.training import program
@@ -75,7 +76,8 @@ class Run:
     with config.unlocked():
       config.train.micro_batches = micro_batches
       if remat is not None:
-        _set_remat(config.model, remat)
+        for section, _ in remat_lib.users(config.model, "model"):
+          section.remat = remat
     return dataclasses.replace(self, config=config)
 
 
@@ -112,10 +114,7 @@ class Program:
 
 def has_remat(section: Any) -> bool:
   """Whether a section of a config, or one in it, names a policy."""
-  return any(
-    has_remat(value) if hasattr(value, "items") else field == "remat"
-    for field, value in section.items()
-  )
+  return any(remat_lib.users(section, ""))
 
 
 def trace(run: Run, mesh: Mesh, num_rows: int, phase: int) -> Any:
@@ -180,17 +179,10 @@ def shard_bytes(tree: Any, layouts: Any) -> float:
 
 def make_mesh(within: topology.Slice, sizes: tuple[int, int, int]) -> Mesh:
   """The mesh of a run on a slice."""
-  return topology.make_mesh(topology.devices(within), sizes)
+  axis_sizes = dict(zip(sharding.MESH_AXES, sizes, strict=True))
+  return sharding.make_mesh(axis_sizes, topology.devices(within))
 
 
 def _item_bytes(leaf: Any) -> float:
   is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
   return 8.0 if is_key else leaf.dtype.itemsize
-
-
-def _set_remat(section: Any, policy: str) -> None:
-  for field, value in section.items():
-    if hasattr(value, "items"):
-      _set_remat(value, policy)
-    elif field == "remat":
-      section[field] = policy

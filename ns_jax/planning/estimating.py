@@ -81,7 +81,8 @@ class Estimator:
   def estimate(self, candidate: Candidate) -> Estimate:
     """Guesses memory and time of one candidate."""
     traced = self._forward(candidate.remat)
-    mesh = topology.make_mesh(self._devices, candidate.mesh)
+    axis_sizes = dict(zip(sharding.MESH_AXES, candidate.mesh, strict=True))
+    mesh = sharding.make_mesh(axis_sizes, self._devices)
     layouts = sharding.tree_shardings(self._state, mesh, self._rules)
     held = compiling.shard_bytes(self._state, layouts)
     own = compiling.shard_bytes(self._state.params, layouts.params)

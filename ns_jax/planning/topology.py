@@ -16,9 +16,7 @@ from typing import Any
 
 import jax
 from jax.experimental import topologies
-from jax.sharding import AxisType, Mesh
 
-from ns_jax import sharding
 from ns_jax.errors import UserError
 
 _GIB = 1 << 30
@@ -167,13 +165,3 @@ def devices(of: Slice) -> list[Any]:
     reason = str(error).splitlines()[0]
     raise UserError(f"--topology {of.name}: {reason}") from error
   return list(described.devices)
-
-
-def make_mesh(found: list[Any], sizes: tuple[int, int, int]) -> Mesh:
-  """The mesh of `sharding.make_mesh`, over devices that are only described."""
-  return jax.make_mesh(
-    sizes,
-    sharding.MESH_AXES,
-    devices=found,
-    axis_types=(AxisType.Auto,) * len(sharding.MESH_AXES),
-  )

@@ -7,7 +7,6 @@ import json
 import jax
 import numpy as np
 import pytest
-from jax.sharding import AxisType
 
 from ns_jax import sharding, stages
 from tests import fleet, spread
@@ -31,12 +30,8 @@ def rare(name, layout):
 
 @functools.cache
 def on_one_device(name):
-  mesh = jax.make_mesh(
-    (1, 1, 1),
-    sharding.MESH_AXES,
-    axis_types=(AxisType.Auto,) * 3,
-    devices=jax.devices()[:1],
-  )
+  sizes = dict.fromkeys(sharding.MESH_AXES, 1)
+  mesh = sharding.make_mesh(sizes, jax.devices()[:1])
   return spread.losses(name, mesh)
 
 
