@@ -158,28 +158,6 @@ def test_samples_are_waves_and_maps(stage, state):
 
 
 @pytest.mark.slow
-def test_eight_devices_equal_one(stage, state):
-  mesh = sharding.make_mesh({"data": 4, "fsdp": 2, "tensor": 1})
-  layout = sharding.tree_shardings(state, mesh, stage.partition_rules)
-  step = step_lib.make_train_step(stage)
-  batch = _batch()
-  one, one_logs = jax.jit(step)(state, batch)
-  with jax.set_mesh(mesh):
-    many, many_logs = jax.jit(step, out_shardings=(layout, None))(
-      jax.device_put(state, layout), sharding.to_global(batch, mesh)
-    )
-  for name, value in one_logs.items():
-    np.testing.assert_allclose(
-      value, many_logs[name], rtol=1e-3, atol=1e-5, err_msg=name
-    )
-  np.testing.assert_allclose(
-    one.model_state["codebook"].embeddings,
-    many.model_state["codebook"].embeddings,
-    atol=1e-5,
-  )
-
-
-@pytest.mark.slow
 def test_overfits_one_utterance():
   config = _config()
   config.model.codec.update(channels=8, latent_dim=16, dilations=(1, 3))
