@@ -32,7 +32,8 @@ def convolve(
   x = jnp.pad(x, ((0, 0), (pads[0], pads[1] + extra), (0, 0)))
   runs = x.reshape(batch, pairs + 1, 2, dilation, channels)
   runs = (runs[:, :-1, 0], runs[:, :-1, 1], runs[:, 1:, 0], runs[:, 1:, 1])
-  a, b, c, d = (run.reshape(batch, -1, channels) for run in runs)
+  # Of two axes: the gradients of products of more would copy them, transposed.
+  a, b, c, d = (run.reshape(-1, channels) for run in runs)
   outer, inner = (kernel[0] + kernel[2]) / 2, kernel[1] / 2
   products = (
     (a - c) @ kernel[0],
