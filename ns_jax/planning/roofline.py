@@ -21,7 +21,7 @@ class Bound:
 
   @property
   def overlapped_sec(self) -> float:
-    """All at once: no step is faster."""
+    """All at once."""
     return max(self.compute_sec, self.memory_sec, self.interconnect_sec)
 
   @property

@@ -39,7 +39,10 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
   if step.is_known:
     yield from _times(step)
     return
-  for reason in step.unknown or ("the two counts of products differ",):
+  differ = "the two counts of products differ"
+  if step.traced_flops is None:
+    differ = "a loop's products were not counted before compiling"
+  for reason in step.unknown or (differ,):
     yield "", reason
 
 
