@@ -90,10 +90,10 @@ def plan(
     raise UserError("planning must not touch devices: set JAX_PLATFORMS=cpu")
   within = topology.find(topology_name)
   topology.devices(within)  # complains at once
-  run = make_run(config)
   rows = config.train.batch_size if num_rows is None else num_rows
   if rows < 1:
     raise UserError(f"config.train.batch_size={rows}: must be at least 1")
+  run = make_run(config)
   if rows < within.num_chips:
     say(
       f"{rows} rows are fewer than {within.num_chips} chips: several chips "
