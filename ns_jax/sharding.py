@@ -37,9 +37,21 @@ def make_mesh(
   Raises:
     UserError: the sizes do not multiply to the number of devices.
   """
+  num_devices = jax.device_count() if devices is None else len(devices)
+  return jax.make_mesh(
+    mesh_sizes(axis_sizes, num_devices),
+    MESH_AXES,
+    axis_types=(AxisType.Auto,) * len(MESH_AXES),
+    devices=devices,
+  )
+
+
+def mesh_sizes(
+  axis_sizes: Mapping[str, int], num_devices: int
+) -> tuple[int, ...]:
+  """Sizes of MESH_AXES, as for `make_mesh`, with what is left filled in."""
   sizes = [int(axis_sizes[axis]) for axis in MESH_AXES]
   known = int(np.prod([size for size in sizes if size != -1]))
-  num_devices = jax.device_count() if devices is None else len(devices)
   if sizes.count(-1) > 1 or known < 1 or num_devices % known:
     raise UserError(
       f"mesh {dict(axis_sizes)} does not fit {num_devices} device(s); "
@@ -51,12 +63,7 @@ def make_mesh(
       f"mesh {dict(axis_sizes)} uses {int(np.prod(sizes))} of {num_devices} "
       "device(s); set one axis to -1"
     )
-  return jax.make_mesh(
-    sizes,
-    MESH_AXES,
-    axis_types=(AxisType.Auto,) * len(MESH_AXES),
-    devices=devices,
-  )
+  return tuple(sizes)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

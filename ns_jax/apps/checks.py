@@ -42,10 +42,7 @@ def check(
   Raises:
     UserError: names the field and what it may be.
   """
-  if config.dtype not in DTYPES:
-    raise UserError(
-      f"{name}.dtype={config.dtype!r} is unknown; use {' or '.join(DTYPES)}"
-    )
+  check_program(config, name)
   if config.data.reader not in input_pipeline.READERS:
     raise UserError(
       f"{name}.data.reader={config.data.reader!r} is unknown; "
@@ -56,8 +53,6 @@ def check(
       f"{name}.data.reader=tf_data needs TensorFlow, which is not installed; "
       f"use --{name}.data.reader=array_record"
     )
-  for section, field in remat.users(config.model, f"{name}.model"):
-    remat.check(section.remat, field)
   _check_batches(config, name, splits)
   if stages.build(config).has_one_voice and "train" in splits:
     corpora.check_one_voice(config, name)
@@ -86,6 +81,20 @@ def check(
       _check_trained(config, name, field)
   if not stands_on_given_codec(config):
     check(config.codec, f"{name}.codec", splits=splits)
+
+
+def check_program(config: Any, name: str = "config") -> None:
+  """Checks what is compiled, wherever it is to run.
+
+  Raises:
+    UserError: names the field and what it may be.
+  """
+  if config.dtype not in DTYPES:
+    raise UserError(
+      f"{name}.dtype={config.dtype!r} is unknown; use {' or '.join(DTYPES)}"
+    )
+  for section, field in remat.users(config.model, f"{name}.model"):
+    remat.check(section.remat, field)
 
 
 def _check_trained(config: Any, name: str, field: str) -> None:

@@ -11,7 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from ns_jax import stages
-from ns_jax.apps import starting, synthetic
+from ns_jax.apps import checks, starting, synthetic
 from ns_jax.errors import UserError
 from ns_jax.planning import planner, topology
 from ns_jax.planning.compiling import DoesNotFitError, Run
@@ -53,6 +53,7 @@ def load_config(path: str, overrides: Sequence[str]) -> Any:
 
 def make_run(config: Any) -> Run:
   """What is planned of a config: its shapes, without any data."""
+  checks.check_program(config)
   starting.adopt(config, _NO_WORKDIR)
   rows = synthetic.batch(config, stages.build(config), 1)
   shapes = {
@@ -89,17 +90,19 @@ def plan(
     raise UserError("planning must not touch devices: set JAX_PLATFORMS=cpu")
   within = topology.find(topology_name)
   topology.devices(within)  # complains at once
+  rows = config.train.batch_size if num_rows is None else num_rows
+  if rows < 1:
+    raise UserError(f"config.train.batch_size={rows}: must be at least 1")
   run = make_run(config)
-  rows = num_rows or config.train.batch_size
   if rows < within.num_chips:
     say(
       f"{rows} rows are fewer than {within.num_chips} chips: several chips "
       "share a row"
     )
-  if most:
-    return planner.fastest(run, within, num_rows=rows, most=most, say=say)
-  candidate = planner.as_configured(run, within, rows)
   try:
+    if most:
+      return planner.fastest(run, within, num_rows=rows, most=most, say=say)
+    candidate = planner.as_configured(run, within, rows)
     return [
       planner.compile_candidate(
         run, within, candidate, num_rows=rows, phase=phase, say=say
@@ -108,7 +111,7 @@ def plan(
     ]
   except DoesNotFitError as error:
     raise UserError(
-      f"{config.stage} as configured {error} of {within.name}, which has "
-      f"{within.chip.hbm_bytes / 1e9:.1f} GB; leave out --no-search, or use a "
-      "larger slice"
+      f"{config.stage} {error} of {within.name}, which has "
+      f"{within.chip.hbm_bytes / 1e9:.1f} GB; use a smaller batch or a larger "
+      "slice" + ("" if most else ", or leave out --no-search")
     ) from error

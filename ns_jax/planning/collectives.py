@@ -31,12 +31,9 @@ class Collective:
   """One exchange."""
 
   kind: str  # of KINDS
-  name: str
-  source: str  # what of the model it came from
   bytes: float  # of the whole array, before or after it is split
   group: tuple[int, ...]  # devices of the first group, by place in the mesh
   times: float  # in a step
-  channel: str = ""  # of an exchange in pieces: the same for each of them
 
   @property
   def sent_bytes(self) -> float:
@@ -53,23 +50,31 @@ def find(
   computation: Computation,
   times: float,
 ) -> Collective | None:
-  """The exchange that an operation is, or that a fusion is made of."""
+  """The exchange that an operation is, or that a fusion is made of.
+
+  Returns:
+    It, its group empty if that cannot be read; None for anything else, and for
+    what goes on with an exchange that has begun.
+  """
   inner, where = instruction, computation
-  kind = _kind(instruction)
   if instruction.opcode == "fusion":
     where = module.computations[instruction.called("calls")[0]]
-    exchanges = [i for i in where.instructions.values() if _kind(i)]
-    if not exchanges:
-      return None
-    inner = exchanges[0]
-    kind = _kind(inner)
-    shrinks = any(
-      i.opcode == "dynamic-slice" for i in where.instructions.values()
-    )
-    if kind == "all-reduce" and shrinks:
-      kind = "reduce-scatter"  # what a TPU makes of it
+    inner = next((i for i in where.instructions.values() if _kind(i)), inner)
+  kind = _kind(inner)
   if not kind:
     return None
+  if inner is not instruction:
+    inside = where.instructions.values()
+    # An exchange in pieces stands once more in each fusion beside which it
+    # goes on, which may be in a loop; it begins once.
+    if "chain_id=" in inner.attributes and not any(
+      '"AsyncCollectiveStart"' in i.attributes for i in inside
+    ):
+      return None
+    if kind == "all-reduce" and any(
+      i.opcode == "dynamic-slice" for i in inside
+    ):
+      kind = "reduce-scatter"  # what a TPU makes of it
   operands = sum(
     _bytes(where.instructions[name])
     for name in inner.operands
@@ -77,18 +82,7 @@ def find(
   )
   group = _group(inner)
   whole = operands * (len(group) if kind == "all-gather" else 1)
-  if len(group) < 2:
-    return None
-  source = instruction.attribute(r'op_name="([^"]*)"')
-  channel = inner.attribute(r"channel_id=(\d+)") if _in_pieces(inner) else ""
-  return Collective(
-    kind, instruction.name, source, whole, group, times, channel
-  )
-
-
-def _in_pieces(instruction: Instruction) -> bool:
-  """Whether it stands once more in each operation that goes on beside it."""
-  return "chain_id=" in instruction.attributes
+  return Collective(kind, whole, group, times)
 
 
 def _kind(instruction: Instruction) -> str:
@@ -103,7 +97,7 @@ def _bytes(instruction: Instruction) -> float:
 
 
 def _group(instruction: Instruction) -> tuple[int, ...]:
-  """Devices of the first group."""
+  """Devices of the first group; none if they are written in another way."""
   text = instruction.attributes
   if found := _PAIRS.search(text):
     return tuple(int(i) for i in re.findall(r"\d+", found.group(1))[:2])

@@ -109,7 +109,6 @@ class Program:
 
   memory: Memory
   work: Work
-  text: str  # of the optimised program
 
 
 def has_remat(section: Any) -> bool:
@@ -140,7 +139,6 @@ def compile_step(traced: Any, mesh: Mesh) -> Program:
         raise
       raise DoesNotFitError.of(str(error)) from error
   found = compiled.memory_analysis()
-  text = compiled.as_text()
   return Program(
     Memory(
       found.argument_size_in_bytes,
@@ -149,8 +147,7 @@ def compile_step(traced: Any, mesh: Mesh) -> Program:
       found.temp_size_in_bytes,
       found.generated_code_size_in_bytes,
     ),
-    work.count(hlo.parse(text)),
-    text,
+    work.count(hlo.parse(compiled.as_text())),
   )
 
 
@@ -177,7 +174,7 @@ def shard_bytes(tree: Any, layouts: Any) -> float:
   )
 
 
-def make_mesh(within: topology.Slice, sizes: tuple[int, int, int]) -> Mesh:
+def make_mesh(within: topology.Slice, sizes: tuple[int, ...]) -> Mesh:
   """The mesh of a run on a slice."""
   axis_sizes = dict(zip(sharding.MESH_AXES, sizes, strict=True))
   return sharding.make_mesh(axis_sizes, topology.devices(within))

@@ -25,7 +25,7 @@ _MAX_TENSOR = 8  # no layer of ours has more to share out
 class Candidate:
   """One way to run a config."""
 
-  mesh: tuple[int, int, int]  # sizes of (data, fsdp, tensor)
+  mesh: tuple[int, ...]  # sizes of (data, fsdp, tensor)
   micro_batches: int
   remat: str | None  # None: as the config has it
 
@@ -58,7 +58,7 @@ def candidates(run: Run, within: Slice, num_rows: int) -> Iterator[Candidate]:
     shards = chips // tensor
     if tensor < fewest or num_rows % shards:
       continue
-    if tensor > max(fewest, 1) and tensor > _MAX_TENSOR:
+    if tensor > max(fewest, _MAX_TENSOR):
       continue
     for fsdp in _divisors(shards):
       for parts in _powers_of_two(num_rows // shards):
@@ -107,9 +107,8 @@ class Estimator:
     """What a chip sends, its own part of the weights being `own` bytes."""
     data, fsdp, tensor = candidate.mesh
     item = np.dtype(self._run.config.dtype).itemsize
-    whole = own * fsdp * (fsdp - 1) / fsdp
     # Weights for both passes, gradients back, for every part of the batch.
-    sent = candidate.micro_batches * whole * (2.0 * item / 4.0 + 1.0)
+    sent = candidate.micro_batches * own * (fsdp - 1) * (2.0 * item / 4.0 + 1.0)
     sent += 2.0 * own * (data - 1) / data
     if tensor > 1:  # about a quarter of all activations there are
       policy = None if candidate.remat is None else "none"

@@ -2,8 +2,7 @@
 """Floating-point operations of a function, counted before it is compiled.
 
 Only matrix products and convolutions count, as is usual for the utilisation of
-chips. Of a loop whose length is not known, and of the branches of a condition,
-it says so instead.
+chips. Of the branches of a condition the largest counts.
 """
 
 import math

@@ -4,7 +4,7 @@
 from ns_jax.planning.hlo import Computation, Instruction, Module
 
 # What hands a value on as it is.
-_SAME = ("copy", "bitcast", "copy-done", "reshape", "convert")
+_SAME = ("copy", "copy-start", "copy-done", "bitcast", "reshape", "convert")
 _KNOWN = r"known_trip_count\W+n\W+(\d+)"
 
 
@@ -33,7 +33,7 @@ def trips(
   index, bound, inclusive = test
   start = _initial(loop, computation, index)
   step = _step(module, body, index)
-  if start is None or not step or step < 0:
+  if start is None or step is None or step < 1:
     return None
   return max(0, -(-(bound + inclusive - start) // step))
 
@@ -42,18 +42,11 @@ def _test(
   module: Module, condition: Computation
 ) -> tuple[int, int, int] | None:
   """(element of the state, bound, whether it is still in) of a comparison."""
-  root, where, arguments = condition.root, condition, None
-  if root.opcode == "fusion":
-    where = module.computations[root.called("calls")[0]]
-    arguments = [condition.instructions[name] for name in root.operands]
-    root = where.root
-  if root.opcode != "compare":
+  test, terms = _opened(module, condition, condition.root)
+  if test.opcode != "compare":
     return None
-  direction = root.attribute(r"direction=(\w+)")
-  left, right = (
-    _outside(_source(where, name), arguments, condition)
-    for name in root.operands
-  )
+  left, right = terms
+  direction = test.attribute(r"direction=(\w+)")
   if direction in ("GT", "GE"):
     left, right = right, left
     direction = {"GT": "LT", "GE": "LE"}[direction]
@@ -65,21 +58,28 @@ def _test(
   return index, int(right.literal), int(direction == "LE")
 
 
-def _outside(
-  instruction: Instruction,
-  arguments: list[Instruction] | None,
-  condition: Computation,
-) -> Instruction:
-  """What a parameter of a fusion stands for."""
-  if arguments is None or instruction.opcode != "parameter":
-    return instruction
-  return _source(condition, arguments[int(instruction.literal)].name)
+def _opened(
+  module: Module, computation: Computation, instruction: Instruction
+) -> tuple[Instruction, list[Instruction]]:
+  """An operation, of a fusion its last one, and where its operands are from."""
+  if instruction.opcode != "fusion":
+    return instruction, [
+      _source(computation, name) for name in instruction.operands
+    ]
+  inside = module.computations[instruction.called("calls")[0]]
+  terms = [_source(inside, name) for name in inside.root.operands]
+  return inside.root, [
+    _source(computation, instruction.operands[int(term.literal)])
+    if term.opcode == "parameter"
+    else term
+    for term in terms
+  ]
 
 
 def _source(computation: Computation, name: str) -> Instruction:
   """Where a value comes from, copies left out."""
   instruction = computation.instructions[name]
-  while instruction.opcode in (*_SAME, "copy-start"):
+  while instruction.opcode in _SAME:
     instruction = computation.operand(instruction, 0)
   return instruction
 
@@ -106,19 +106,10 @@ def _step(module: Module, body: Computation, index: int) -> int | None:
   """What an iteration adds to the counter."""
   if body.root.opcode != "tuple":
     return None
-  new, where = _source(body, body.root.operands[index]), body
-  arguments: list[Instruction] | None = None
-  if new.opcode == "fusion":
-    where = module.computations[new.called("calls")[0]]
-    arguments = [body.instructions[name] for name in new.operands]
-    new = where.root
-  if new.opcode != "add":
-    return None
-  terms = [
-    _outside(_source(where, name), arguments, body) for name in new.operands
-  ]
+  new = _source(body, body.root.operands[index])
+  sum_, terms = _opened(module, body, new)
   constants = [term for term in terms if term.opcode == "constant"]
   counters = [term for term in terms if _element(term) == index]
-  if len(constants) != 1 or len(counters) != 1:
+  if sum_.opcode != "add" or len(constants) != 1 or len(counters) != 1:
     return None
   return int(constants[0].literal)

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ns_jax.audio import AudioSpec
-from ns_jax.planning import compiling, roofline
+from ns_jax.planning import roofline
 from ns_jax.planning.compiling import Memory, Program, Run
 from ns_jax.planning.estimating import Candidate
 from ns_jax.planning.roofline import Bound
@@ -101,10 +101,18 @@ class Step:
     }
 
 
+def phase_steps(run: Run) -> list[int]:
+  """How many steps each phase of a run has."""
+  starts = run.stage.phases
+  ends = [*starts[1:], run.config.train.num_steps]
+  return [max(0, end - start) for start, end in zip(starts, ends, strict=True)]
+
+
 def make_step(
   run: Run,
   within: Slice,
   candidate: Candidate,
+  coordinates: roofline.Coordinates,
   *,
   num_rows: int,
   phase: int,
@@ -118,17 +126,15 @@ def make_step(
     run: what was compiled.
     within: for which slice.
     candidate: how it is laid out.
+    coordinates: of the slice's devices, by place in its mesh.
     num_rows: of the global batch.
     phase: of the stage.
     traced_flops: of all chips, counted before compiling.
     model_flops: the same without what is computed again.
     program: the compiled step.
   """
-  config, stage, chips = run.config, run.stage, within.num_chips
-  mesh = compiling.make_mesh(within, candidate.mesh)
-  coordinates = compiling.coordinates(mesh)
+  config, chips = run.config, within.num_chips
   done, chip = program.work, within.chip
-  ends = [*stage.phases[1:], config.train.num_steps]
   if model_flops is not None:
     # What a compiler merges, as a GAN's two forward passes, is no work.
     model_flops = min(model_flops / chips, done.flops)
@@ -137,8 +143,8 @@ def make_step(
     slice_name=within.name,
     chips=chips,
     phase=phase,
-    first_step=stage.phases[phase],
-    num_steps=max(0, ends[phase] - stage.phases[phase]),
+    first_step=run.stage.phases[phase],
+    num_steps=phase_steps(run)[phase],
     layout=str(candidate),
     rows=num_rows,
     audio_sec=num_rows * _row_sec(config) or None,

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ns_jax import sharding
 from ns_jax.errors import UserError
 from ns_jax.planning import compiling, estimating, search
 from ns_jax.planning import plan as plans
@@ -12,7 +13,6 @@ from ns_jax.planning.compiling import DoesNotFitError, Run
 from ns_jax.planning.estimating import Candidate
 from ns_jax.planning.plan import Step
 from ns_jax.planning.topology import Slice
-from ns_jax.sharding import MESH_AXES
 
 Say = Callable[[str], Any]
 
@@ -31,25 +31,15 @@ def as_configured(run: Run, within: Slice, num_rows: int) -> Candidate:
   Raises:
     UserError: it does not fit the slice, or not the batch.
   """
-  config, chips = run.config, within.num_chips
-  asked = [int(config.mesh[axis]) for axis in MESH_AXES]
-  known = 1
-  for size in asked:
-    known *= size if size != -1 else 1
-  sizes = [chips // known if size == -1 else size for size in asked]
-  if sizes[0] * sizes[1] * sizes[2] != chips or asked.count(-1) > 1:
-    raise UserError(
-      f"config.mesh {dict(zip(MESH_AXES, asked, strict=True))} does not fit "
-      f"the {chips} chips of {within.name}"
-    )
-  parts = sizes[0] * sizes[1] * config.train.micro_batches
-  if num_rows % parts:
+  micro_batches = run.config.train.micro_batches
+  mesh = sharding.mesh_sizes(run.config.mesh, within.num_chips)
+  parts = mesh[0] * mesh[1] * micro_batches
+  if parts < 1 or num_rows % parts:
     raise UserError(
       f"{num_rows} rows do not divide over data x fsdp x micro_batches = "
       f"{parts}; give --config.mesh.tensor or --rows, or leave out --no-search"
     )
-  return Candidate((sizes[0], sizes[1], sizes[2]), config.train.micro_batches,
-                   None)  # fmt: skip
+  return Candidate(mesh, micro_batches, None)
 
 
 def compile_candidate(
@@ -87,6 +77,7 @@ def compile_candidate(
     chosen,
     within,
     candidate,
+    compiling.coordinates(mesh),
     num_rows=num_rows,
     phase=phase,
     traced_flops=compiling.flops(traced),
@@ -120,13 +111,19 @@ def fastest(
     say: takes lines of progress.
 
   Raises:
-    UserError: none fits the memory with headroom.
+    UserError: no layout divides the batch, or none fits the memory with
+      headroom.
+    DoesNotFitError: a shorter phase needs more memory than the longest.
   """
-  starts = run.stage.phases
-  ends = [*starts[1:], run.config.train.num_steps]
-  longest = max(range(len(starts)), key=lambda i: ends[i] - starts[i])
-  estimator = estimating.Estimator(run, within, num_rows, longest)
+  lengths = plans.phase_steps(run)
+  longest = lengths.index(max(lengths))
   options = list(estimating.candidates(run, within, num_rows))
+  if not options:
+    raise UserError(
+      f"{num_rows} rows do not divide over the {within.num_chips} chips of "
+      f"{within.name}; give --rows a multiple or a divisor of them"
+    )
+  estimator = estimating.Estimator(run, within, num_rows, longest)
   say(f"{len(options)} layouts to estimate")
   guesses = [estimator.estimate(option) for option in options]
 
@@ -158,5 +155,5 @@ def fastest(
     else compile_candidate(
       run, within, candidate, num_rows=num_rows, phase=phase, say=say
     )
-    for phase in range(len(starts))
+    for phase in range(len(lengths))
   ]

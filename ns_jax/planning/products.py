@@ -4,7 +4,7 @@
 import re
 
 from ns_jax.planning import convolutions
-from ns_jax.planning.hlo import Array, Computation, Instruction, Module
+from ns_jax.planning.hlo import Computation, Instruction, Module
 
 _WINDOW = re.compile(r"window=\{([^}]*)\}")
 _LABELS = re.compile(r"dim_labels=(\w+)_(\w+)->(\w+)")
@@ -12,39 +12,30 @@ _PRECISION = r"operand_precision=\{(\w+)"
 
 # Products of two float32 are made of so many of bfloat16's on a TPU
 # (jax.lax.Precision: DEFAULT, HIGH, HIGHEST).
-PASSES = {"": 1, "default": 1, "high": 3, "highest": 6}
-
-
-def passes(instruction: Instruction, operand: Array) -> int:
-  """How often the matrix unit goes over the operands."""
-  if operand.dtype != "f32":
-    return 1
-  return PASSES[instruction.attribute(_PRECISION)]
-
-
-def flops(instruction: Instruction, computation: Computation) -> float:
-  """Of one dot or convolution; 0 for anything else."""
-  if instruction.opcode == "dot":
-    return _dot(instruction, computation)
-  if instruction.opcode == "convolution":
-    return _convolution(instruction, computation)
-  return 0.0
+_PASSES = {"": 1, "default": 1, "high": 3, "highest": 6}
 
 
 def products(
-  module: Module, computation: Computation
+  module: Module, instruction: Instruction, computation: Computation
 ) -> list[tuple[float, int]]:
-  """(flops, passes) of each product in a computation and what it fuses."""
-  found = []
-  for instruction in computation.instructions.values():
-    if instruction.opcode == "fusion":
-      for name in instruction.called("calls"):
-        found += products(module, module.computations[name])
-    elif instruction.opcode in ("dot", "convolution"):
-      operand = computation.operand(instruction, 0).array
-      count = flops(instruction, computation)
-      found.append((count, passes(instruction, operand)))
-  return found
+  """(flops, passes) of the product an operation is, or of all that it fuses.
+
+  Passes are how often the matrix unit goes over the operands.
+  """
+  if instruction.opcode == "fusion":
+    inside = module.computations[instruction.called("calls")[0]]
+    return [
+      product
+      for fused in inside.instructions.values()
+      for product in products(module, fused, inside)
+    ]
+  if instruction.opcode not in ("dot", "convolution"):
+    return []
+  count = _dot if instruction.opcode == "dot" else _convolution
+  passes = 1
+  if computation.operand(instruction, 0).array.dtype == "f32":
+    passes = _PASSES[instruction.attribute(_PRECISION)]
+  return [(count(instruction, computation), passes)]
 
 
 def _dot(instruction: Instruction, computation: Computation) -> float:

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ns_jax.planning.collectives import Collective
-from ns_jax.planning.topology import Chip, Slice
+from ns_jax.planning.topology import Slice
 from ns_jax.planning.work import Work
 
 Coordinates = Sequence[tuple[int, ...]]  # of each device, by place in the mesh
@@ -21,7 +21,7 @@ class Bound:
 
   @property
   def overlapped_sec(self) -> float:
-    """All at once: no step is faster."""
+    """All at once."""
     return max(self.compute_sec, self.memory_sec, self.interconnect_sec)
 
   @property
@@ -64,14 +64,3 @@ def collective_sec(
   """Seconds of all runs of one exchange, all of the group's links at work."""
   group = [coordinates[device] for device in collective.group]
   return collective.sent_bytes / within.ingress(group)
-
-
-def utilisation(model_flops: float, seconds: float, chip: Chip) -> float:
-  """Share of a chip's peak that the model's own products are.
-
-  Args:
-    model_flops: of one chip and step, without what is computed again.
-    seconds: of a step.
-    chip: whose peak.
-  """
-  return model_flops / (seconds * chip.flops_per_sec)

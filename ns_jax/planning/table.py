@@ -4,7 +4,6 @@
 from collections.abc import Iterator, Sequence
 
 from ns_jax.planning.plan import Step
-from ns_jax.planning.work import Work
 
 NOT_KNOWN = "not known"
 
@@ -16,23 +15,6 @@ def describe(step: Step) -> str:
   )
 
 
-def operations(work: Work, count: int) -> str:
-  """The operations that move most, with what of the model they came from."""
-  lines = [f"{'HBM GB':>8} {'TFLOP':>7} {'runs':>6}  operation"]
-  for o in sorted(work.operations, key=lambda o: -o.hbm_bytes)[:count]:
-    lines.append(
-      f"{o.hbm_bytes / 1e9:8.3f} {o.flops / 1e12:7.3f} {o.times:6.0f}  "
-      f"{o.name} {o.source[-90:]}"
-    )
-  lines.append(f"{'sent GB':>8} {'chips':>7} {'runs':>6}  exchange")
-  for c in sorted(work.collectives, key=lambda c: -c.sent_bytes)[:count]:
-    lines.append(
-      f"{c.sent_bytes / 1e9:8.3f} {len(c.group):7} {c.times:6.0f}  "
-      f"{c.kind} {c.source[-90:]}"
-    )
-  return "\n".join(lines)
-
-
 def span(values: Sequence[float | None], form: str, scale: float = 1.0) -> str:
   """A range, or one value where both ends look the same."""
   if any(value is None for value in values):
@@ -42,22 +24,30 @@ def span(values: Sequence[float | None], form: str, scale: float = 1.0) -> str:
 
 
 def _lines(step: Step) -> Iterator[tuple[str, str]]:
-  memory, bound = step.memory, step.bound
+  rows = f"{step.rows} rows"
+  if step.audio_sec is not None:
+    rows += f", {step.audio_sec / 60:.1f} min of audio"
   yield (
     f"{step.stage}, phase {step.phase}",
     f"steps {step.first_step:,} to {step.first_step + step.num_steps:,}",
   )
   yield "slice", f"{step.slice_name}, {step.chips} chips"
   yield "layout", step.layout
-  yield (
-    "global batch",
-    f"{step.rows} rows"
-    + (
-      ""
-      if step.audio_sec is None
-      else f", {step.audio_sec / 60:.1f} min of audio"
-    ),
-  )
+  yield "global batch", rows
+  yield from _memory(step)
+  yield from _counts(step)
+  if step.is_known:
+    yield from _times(step)
+    return
+  differ = "the two counts of products differ"
+  if step.traced_flops is None:
+    differ = "a loop's products were not counted before compiling"
+  for reason in step.unknown or (differ,):
+    yield "", reason
+
+
+def _memory(step: Step) -> Iterator[tuple[str, str]]:
+  memory = step.memory
   yield (
     "memory of a chip",
     f"{memory.total / 1e9:.2f} of {step.hbm_bytes / 1e9:.2f} GB "
@@ -71,23 +61,22 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
     ("code", memory.code),
   ):
     yield f"  {name}", f"{value / 1e9:.3f} GB"
-  whole = step.is_known
-  products = f"{step.flops / 1e12:.4g} TFLOP"
-  if step.traced_flops is not None:
-    products += f" ({step.traced_flops / 1e12:.4g} before compiling)"
-  yield "products of a chip", products if whole else NOT_KNOWN
-  yield (
-    "  the model's own",
-    (
-      NOT_KNOWN
-      if step.model_flops is None
-      else f"{step.model_flops / 1e12:.4g} TFLOP"
-    ),
-  )
-  yield (
-    "HBM traffic of a chip",
-    f"{step.traffic_bytes / 1e9:.3g} GB" if whole else NOT_KNOWN,
-  )
+
+
+def _counts(step: Step) -> Iterator[tuple[str, str]]:
+  products, traffic = NOT_KNOWN, NOT_KNOWN
+  if step.is_known:
+    products = (
+      f"{step.flops / 1e12:.4g} TFLOP "
+      f"({(step.traced_flops or 0.0) / 1e12:.4g} before compiling)"
+    )
+    traffic = f"{step.traffic_bytes / 1e9:.3g} GB"
+  own = NOT_KNOWN
+  if step.model_flops is not None:
+    own = f"{step.model_flops / 1e12:.4g} TFLOP"
+  yield "products of a chip", products
+  yield "  the model's own", own
+  yield "HBM traffic of a chip", traffic
   for exchange in step.exchanges:
     yield (
       f"  {exchange.kind}",
@@ -95,31 +84,27 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
       f"{exchange.bytes / 1e9:.3g} GB sent by each, "
       f"{1e3 * exchange.seconds:.3g} ms",
     )
-  if not whole:
-    for reason in step.unknown or ("the two counts of products differ",):
-      yield "", reason
-    return
+
+
+def _times(step: Step) -> Iterator[tuple[str, str]]:
+  bound, expected = step.bound, step.expected_sec
   yield "compute", f"{1e3 * bound.compute_sec:.3g} ms"
   yield "memory", f"{1e3 * bound.memory_sec:.3g} ms"
   yield "interconnect", f"{1e3 * bound.interconnect_sec:.3g} ms"
   times = (bound.overlapped_sec, bound.serial_sec)
   yield "step", f"{span(times, '.3g', 1e3)} ms, {bound.binding} binds"
-  expected = step.expected_sec
   yield (
     "  the compiler expects",
     f"{1e3 * expected:.3g} ms, of it {1e3 * step.compiler_sec:.3g} without "
     "exchanges",
   )
-  yield (
-    "model FLOP utilisation",
-    span([step.utilisation(t) for t in reversed(times)], ".0f", 100.0) + " %",
-  )
-  yield (
-    "  as the compiler expects",
-    span([step.utilisation(expected)] * 2, ".0f", 100.0) + " %",
-  )
+  for name, ends in (
+    ("model FLOP utilisation, %", times[::-1]),
+    ("  as the compiler expects", (expected, expected)),
+  ):
+    yield name, span([step.utilisation(t) for t in ends], ".0f", 100.0)
   yield (
     "audio hours an hour",
-    span([step.audio_hours_per_hour(t) for t in reversed(times)], ",.0f"),
+    span([step.audio_hours_per_hour(t) for t in times[::-1]], ",.0f"),
   )
   yield "days of this phase", span([step.days(t) for t in times], ".2f")

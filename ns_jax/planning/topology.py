@@ -40,7 +40,7 @@ class Chip:
   hbm_bytes: float
   hbm_bytes_per_sec: float
   link_bytes_per_sec: float  # of one port, one way
-  wraps_at: int  # smallest axis of a slice whose ends are joined
+  wraps_at: int  # the ends of sides of so many chips are joined, see `Slice`
   whole: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -83,6 +83,7 @@ SLICES = {
   "v6e-16": "v6e:4x4",
   "v6e-32": "v6e:4x8",
   "v6e-64": "v6e:8x8",
+  "v6e-128": "v6e:8x16",
   "v6e-256": "v6e:16x16",
 }
 _SHAPE = re.compile(r"(v\w+):(\d+(?:x\d+)+)")
@@ -112,12 +113,15 @@ class Slice:
     """
     links = 0
     for axis, size in enumerate(self.sides):
-      places = {place[axis] for place in coordinates}
-      if len(places) < 2:
-        continue
-      joined = len(places) == size >= self.chip.wraps_at and size > 2
-      links += 2 if joined else 1
+      count = len({place[axis] for place in coordinates})
+      joined = count == size and self._is_joined(axis)
+      links += 2 if joined else count > 1
     return max(links, 1) * self.chip.link_bytes_per_sec
+
+  def _is_joined(self, axis: int) -> bool:
+    """In three dimensions of whole cubes alone, in two each side by itself."""
+    sides = self.sides if len(self.sides) == 3 else self.sides[axis : axis + 1]
+    return all(side % self.chip.wraps_at == 0 for side in sides)
 
 
 def find(name: str) -> Slice:

@@ -6,7 +6,9 @@ What the compiler has placed in the memory beside the core is not counted, the
 copy that brings it there is.
 """
 
-from ns_jax.planning.hlo import Computation, Instruction, Module
+from collections.abc import Sequence
+
+from ns_jax.planning.hlo import Array, Computation, Instruction, Module
 
 # These move nothing themselves, or what they call is counted instead.
 FREE = frozenset(
@@ -73,7 +75,7 @@ def _needed_by(
 ) -> float:
   """Bytes of operand `index` that one operation looks at."""
   if user.opcode in ("dynamic-slice", "slice", "gather", "slice-start"):
-    return user.arrays[-1].bytes if index == 0 else 0.0
+    return _results(user)[0].bytes if index == 0 else 0.0
   if user.opcode == "dynamic-update-slice":
     # Written in place: the rest of the array stays where it is.
     if index == 1:
@@ -102,17 +104,18 @@ def _written(
     return computation.operand(instruction, 1).array.bytes
   if instruction.opcode == "scatter":
     return computation.operand(instruction, 2).array.bytes
-  if instruction.opcode.endswith("-start"):
-    # (operand, result, context): the operand is not written again. A copy's
-    # result comes first.
-    first = instruction.opcode == "copy-start"
-    result = instruction.arrays[0 if first else min(1, _last(instruction))]
-    return result.bytes if result.space == 0 else 0.0
-  return sum(a.bytes for a in instruction.arrays if a.space == 0)
+  return sum(a.bytes for a in _results(instruction) if a.space == 0)
 
 
-def _last(instruction: Instruction) -> int:
-  return len(instruction.arrays) - 1
+def _results(instruction: Instruction) -> Sequence[Array]:
+  """What it makes, of all that an operation that has begun hands on."""
+  arrays, opcode = instruction.arrays, instruction.opcode
+  if opcode == "copy-start":  # (result, operand, context)
+    return arrays[:1]
+  if opcode.endswith("-start") and opcode != "all-reduce-start":
+    count = len(instruction.operands)  # (operands, results, context)
+    return arrays[count : 2 * count]
+  return arrays
 
 
 def _written_by_root(inside: Computation, fusion: Instruction) -> float:

@@ -13,7 +13,6 @@ from ns_jax.planning.collectives import Collective
 from ns_jax.planning.hlo import Computation, Instruction, Module
 
 _CYCLES = r'"estimated_cycles":"(\d+)"'
-_SOURCE = r'op_name="([^"]*)"'
 _KERNELS = ("tpu_custom_call", "matmul", "gemm", "conv")
 
 
@@ -22,8 +21,6 @@ class Operation:
   """One operation, a fusion as a whole."""
 
   name: str
-  opcode: str
-  source: str  # what of the model it came from
   times: float  # how often it runs in a step
   flops: float  # of matrix products, all runs together
   pass_flops: float  # the same, times the passes float32 takes
@@ -64,15 +61,14 @@ def count(module: Module) -> Work:
   """Adds up what the entry computation does, loops and calls included."""
   unknown: list[str] = []
   operations, found = [], []
-  pieces: set[tuple[str, str]] = set()
   for instruction, computation, times in _walk(
     module, module.entry, 1.0, unknown
   ):
     collective = collectives.find(module, instruction, computation, times)
-    if collective and (computation.name, collective.channel) not in pieces:
+    if collective and len(collective.group) > 1:
       found.append(collective)
-      if collective.channel:
-        pieces.add((computation.name, collective.channel))
+    elif collective and not collective.group:
+      unknown.append(f"{instruction.name} does not count: which devices?")
     if _is_kernel(instruction):
       unknown.append(f"products in kernel {instruction.name} do not count")
     operation = _operation(module, instruction, computation, times)
@@ -128,26 +124,12 @@ def _operation(
 ) -> Operation | None:
   """The figures of one operation; None if it does nothing."""
   hbm_bytes = traffic.hbm_bytes(module, instruction, computation)
-  if instruction.opcode == "fusion":
-    inside = module.computations[instruction.called("calls")[0]]
-    found = products.products(module, inside)
-  elif instruction.opcode in ("dot", "convolution"):
-    operand = computation.operand(instruction, 0).array
-    found = [
-      (
-        products.flops(instruction, computation),
-        products.passes(instruction, operand),
-      )
-    ]
-  else:
-    found = []
+  found = products.products(module, instruction, computation)
   cycles = float(instruction.attribute(_CYCLES) or 0)
   if not (hbm_bytes or found or cycles):
     return None
   return Operation(
     instruction.name,
-    instruction.opcode,
-    instruction.attribute(_SOURCE),
     times,
     times * sum(flops for flops, _ in found),
     times * sum(flops * passes for flops, passes in found),

@@ -54,8 +54,31 @@ def test_layout_of_a_config(run):
     "configs/ns2.py:tiny", ("--config.mesh.data=3",)
   )
   odd = dataclasses.replace(run, config=config)
-  with pytest.raises(UserError, match="does not fit the 4 chips"):
+  with pytest.raises(UserError, match="'data': 3.* does not fit 4 device"):
     planner.as_configured(odd, SLICE, 6)
+
+
+@NEEDS_LIBTPU
+def test_rows_that_no_layout_divides(run):
+  with pytest.raises(UserError, match="5 rows do not divide over the 16 chips"):
+    planner.fastest(
+      run, topology.find("v5e-16"), num_rows=5, most=1, say=lambda line: None
+    )
+
+
+@pytest.mark.parametrize(
+  ("override", "message"),
+  [
+    ("model.denoiser.remat=some", "config.model.denoiser.remat='some'"),
+    ("dtype=float31", "config.dtype='float31' is unknown"),
+  ],
+)
+def test_fields_that_cannot_be_compiled(override, message):
+  config = planning.load_config(
+    "configs/ns2.py:tiny", (f"--config.{override}",)
+  )
+  with pytest.raises(UserError, match=message):
+    planning.make_run(config)
 
 
 def test_options_change_policies_and_parts_alone(run):

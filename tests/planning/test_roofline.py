@@ -3,6 +3,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from ns_jax.errors import UserError
@@ -22,13 +23,11 @@ PLACES = [(i, j) for i in range(2) for j in range(4)]
 
 
 def operation(flops, pass_flops, hbm_bytes):
-  return work.Operation(
-    "name", "fusion", "", 1.0, flops, pass_flops, hbm_bytes, 0.0
-  )
+  return work.Operation("name", 1.0, flops, pass_flops, hbm_bytes, 0.0)
 
 
 def exchange(kind, size, group, times=1.0):
-  return Collective(kind, "name", "", size, tuple(group), times)
+  return Collective(kind, size, tuple(group), times)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +41,16 @@ def exchange(kind, size, group, times=1.0):
 )
 def test_links_into_a_group(group, links):
   assert SQUARE.ingress([PLACES[i] for i in group]) == 4.0 * links
+
+
+@pytest.mark.parametrize(
+  ("sides", "links"),
+  [((4, 4, 4), 6), ((2, 4, 4), 3), ((4, 4, 8), 6), ((2, 2, 1), 2)],
+)
+def test_only_whole_cubes_are_joined(sides, links):
+  everywhere = list(np.ndindex(*sides))
+  found = topology.Slice("test", CHIP, sides).ingress(everywhere)
+  assert found == 4.0 * links
 
 
 @pytest.mark.parametrize(
@@ -75,7 +84,6 @@ def test_bound():
   assert bound.overlapped_sec == 4.0
   assert bound.serial_sec == 11.0
   assert dataclasses.replace(bound, memory_sec=9.0).binding == "memory"
-  assert roofline.utilisation(200.0, 4.0, CHIP) == 0.5
 
 
 @pytest.mark.parametrize(

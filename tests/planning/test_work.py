@@ -97,6 +97,50 @@ def test_a_loop_of_unknown_length_is_told():
   assert "loops" in done.unknown[0]
 
 
+IN_PIECES = """HloModule pieces
+
+%begin (param.1: f32[4,64]) -> (f32[4,64], f32[16,64]) {
+  %param.1 = f32[4,64]{1,0:T(8,128)S(1)} parameter(0)
+  %gather.1 = f32[16,64]{1,0:T(8,128)S(1)} all-gather(%param.1), channel_id=7, replica_groups=[1,4]<=[4], dimensions={0}, frontend_attributes={chain_id="3"}
+  ROOT %begun = (f32[4,64]{1,0:T(8,128)S(1)}, f32[16,64]{1,0:T(8,128)S(1)}) custom-call(%gather.1), custom_call_target="AsyncCollectiveStart"
+}
+
+%go_on (param.2: f32[4,64], other: f32[8]) -> f32[16,64] {
+  %param.2 = f32[4,64]{1,0:T(8,128)S(1)} parameter(0)
+  %other = f32[8]{0:T(8)S(1)} parameter(1)
+  ROOT %gather.2 = f32[16,64]{1,0:T(8,128)S(1)} all-gather(%param.2), channel_id=7, replica_groups=[1,4]<=[4], dimensions={0}, frontend_attributes={chain_id="3"}
+}
+
+ENTRY %main (x: f32[64,128]) -> f32[16,64] {
+  %x = f32[64,128]{1,0:T(8,128)} parameter(0)
+  %slice-start = ((f32[64,128]{1,0:T(8,128)}), f32[4,64]{1,0:T(8,128)S(1)}, s32[]{:S(2)}) slice-start(%x), slice={[0:4], [0:64]}
+  %slice-done = f32[4,64]{1,0:T(8,128)S(1)} slice-done(%slice-start)
+  %first = (f32[4,64]{1,0:T(8,128)S(1)}, f32[16,64]{1,0:T(8,128)S(1)}) fusion(%slice-done), kind=kCustom, calls=%begin
+  %part = f32[4,64]{1,0:T(8,128)S(1)} get-tuple-element(%first), index=0
+  %beside = f32[8]{0:T(8)S(1)} constant({0, 0, 0, 0, 0, 0, 0, 0})
+  ROOT %second = f32[16,64]{1,0:T(8,128)S(1)} fusion(%part, %beside), kind=kCustom, calls=%go_on
+}
+"""  # noqa: E501
+
+
+def test_an_exchange_in_pieces_counts_once():
+  (found,) = work.count(hlo.parse(IN_PIECES)).collectives
+  assert (found.kind, found.times) == ("all-gather", 1)
+  assert found.bytes == 16 * 64 * 4
+
+
+def test_a_slice_fetched_ahead_is_read():
+  # Of 8 x 128, what a tile holds; it is put beside the core.
+  assert work.count(hlo.parse(IN_PIECES)).hbm_bytes == 8 * 128 * 4
+
+
+def test_an_exchange_of_unknown_devices_is_told():
+  text = IN_PIECES.replace("replica_groups=[1,4]<=[4]", "replica_groups={}")
+  done = work.count(hlo.parse(text))
+  assert done.collectives == ()
+  assert done.unknown == ("first does not count: which devices?",)
+
+
 def test_text_of_no_program():
   with pytest.raises(ValueError, match="no entry"):
     hlo.parse("HloModule nothing\n")
