@@ -38,8 +38,7 @@ def fetch(source: paths.Path, folder: pathlib.Path) -> pathlib.Path:
     UserError: there are none, or no room for them.
   """
   base = records.base_of(source)
-  name = "_".join(os.fspath(base).removeprefix("gs://").split("/"))
-  target = folder / name
+  target = folder / os.fspath(base).removeprefix("gs://")
   target.mkdir(parents=True, exist_ok=True)
   with (target / _LOCK_FILE).open("a") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)

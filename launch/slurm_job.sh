@@ -18,6 +18,9 @@ if [ -n "${SLURM_GPUS_ON_NODE:-}" ]; then
 else
   export JAX_PLATFORMS=cpu
 fi
+# srun does not take over what sbatch was told of --cpus-per-task.
+[ -z "${SLURM_CPUS_PER_TASK:-}" ] ||
+  export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 
 is_nearly_over=''
 pass_on() { # SIGNAL

@@ -207,10 +207,16 @@ logs() {
 up() {
   local status
   while :; do
-    resume
-    status=0
-    logs || status=$?
-    [ "$status" = "$PREEMPTED" ] || break
+    set +e # with `resume ||` it would go on after what fails
+    (set -e; resume)
+    status=$?
+    set -e
+    if [ "$status" = 0 ]; then
+      logs || status=$?
+      [ "$status" = "$PREEMPTED" ] || break
+    else # maybe because it was taken away meanwhile
+      [[ $(state) = SUSPEND* ]] || exit "$status"
+    fi
     say "taken away; goes on from the last checkpoint"
     sleep "$poll"
   done

@@ -29,7 +29,7 @@ setup() {
   }
   [ -x "$venv/bin/python" ] ||
     python3 -m uv venv --quiet --managed-python --python=3.12 "$venv"
-  python3 -m uv pip install --quiet --python="$venv/bin/python" '.[tpu]'
+  python3 -m uv pip install --quiet --python="$venv/bin/python" '.[tpu,gcs]'
   # All workers at once: a slice answers when they have met.
   "$venv/bin/python" - <<'END'
 import jax

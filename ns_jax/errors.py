@@ -14,8 +14,9 @@ class Preempted(Exception):
   """Training was told to stop, and has saved; its argument is the step."""
 
 
-class AloneError(Exception):
-  """The other processes of a run cannot be reached; one line, like UserError.
+class UnreachableError(UserError):
+  """Storage fails, or the other processes of a run cannot be reached.
 
-  No mistake of the command's: another time they may be.
+  No mistake of the command's, which may do another time: the exit status is 1,
+  so that launch/restart.sh gives it again.
   """

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, TypeVar
 
 from ns_jax import paths
-from ns_jax.errors import UserError
+from ns_jax.errors import UnreachableError, UserError
 
 _logger = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ def is_transient(error: BaseException) -> bool:
 
 def is_disk_full(error: BaseException) -> bool:
   """Whether space is what was missing, whichever library says so."""
-  return os.strerror(errno.ENOSPC) in _words(error)
+  words = _words(error)
+  return any(os.strerror(n) in words for n in (errno.ENOSPC, errno.EDQUOT))
 
 
 def _words(error: BaseException | None) -> str:
@@ -81,7 +82,7 @@ def retried(
     pauses_sec: before each further try; None: PAUSES_SEC.
 
   Raises:
-    UserError: it failed again after the last pause.
+    UnreachableError: it failed again after the last pause.
   """
   pauses = list(PAUSES_SEC if pauses_sec is None else pauses_sec)
   for pause_sec in (*pauses, None):
@@ -92,7 +93,7 @@ def retried(
         raise
       reason = first_line(error)
       if pause_sec is None:
-        raise UserError(
+        raise UnreachableError(
           f"{what} ({reason}), also when tried {len(pauses) + 1} times; once "
           "the storage works, run the same command to go on"
         ) from error

@@ -94,7 +94,7 @@ def _guarded(argv: Sequence[str]) -> int | None:
       raise
     traceback.print_exc()
     status = terminal.BROKEN
-  if status in (terminal.FAILED, terminal.BROKEN):
+  if status and status != terminal.PREEMPTED:
     processes.leave(status)
   return status
 

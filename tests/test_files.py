@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from ns_jax import files
-from ns_jax.errors import UserError
+from ns_jax.errors import UnreachableError, UserError
 
 
 def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -93,7 +93,9 @@ def test_what_may_pass_is_tried_again_with_a_line_for_each_try(error, caplog):
 
 def test_what_does_not_pass_is_one_line_in_the_end():
   work = Flaky(9, failed(errno.EIO))
-  with pytest.raises(UserError, match=r"^/data: lost .*tried 3 times.*go on$"):
+  with pytest.raises(
+    UnreachableError, match=r"^/data: lost .*tried 3 times.*go on$"
+  ):
     files.retried("/data: lost", work)
   assert work.calls == 3
 
@@ -127,10 +129,11 @@ def test_a_part_that_was_written_but_not_kept_stands_once(
   assert path.read_text() == "fifth\n"
 
 
-def test_a_file_on_a_full_disk_stays_as_it_was(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_file_on_a_full_disk_stays_as_it_was(tmp_path, monkeypatch, number):
   path = tmp_path / "a.txt"
   files.write(path, b"old")
-  full = Flaky(9, failed(errno.ENOSPC))
+  full = Flaky(9, failed(number))
   monkeypatch.setattr(os, "fsync", full)
   with pytest.raises(OSError) as caught:
     files.write(path, b"new")

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from ns_jax.errors import AloneError, UserError
+from ns_jax.errors import UnreachableError, UserError
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +36,7 @@ def join(
 
   Raises:
     UserError: what was given is not enough.
-    AloneError: the others cannot be reached.
+    UnreachableError: the others do not come.
   """
   options: dict[str, Any] = {}
   if num_processes is not None:
@@ -61,7 +61,7 @@ def join(
   except (OSError, RuntimeError, ValueError) as error:
     reason = " ".join(str(error).split())[:300]
     # A number that cannot be is a mistake; the others may yet come.
-    kind = UserError if isinstance(error, ValueError) else AloneError
+    kind = UserError if isinstance(error, ValueError) else UnreachableError
     raise kind(
       f"the processes of this run cannot meet ({reason}); check that all are "
       "running and reach process 0, or use this one alone: --num_processes=1"
@@ -115,7 +115,7 @@ def agree_on_versions() -> None:
 
 
 def leave(status: int) -> None:
-  """Ends a process that failed, without waiting for the others to finish.
+  """Ends a process that failed or was stopped; waits for no other to finish.
 
   They hear of it by its heartbeat. Process 0 gives those a moment that failed
   for the same reason, because they stop where they are when it goes.
@@ -141,10 +141,11 @@ def first_then_others(make: Callable[[], _Result]) -> _Result:
       try:
         results.append(make())
       except UserError as error:
-        problem = str(error)
+        problem = str(error), isinstance(error, UnreachableError)
     for found in _gathered(problem):
       if found:
-        raise UserError(found)
+        message, is_passing = found
+        raise (UnreachableError if is_passing else UserError)(message)
   return results[0]
 
 

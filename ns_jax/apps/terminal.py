@@ -9,7 +9,7 @@ from collections.abc import Callable
 import absl.logging
 
 from ns_jax import files
-from ns_jax.errors import AloneError, Preempted, UserError
+from ns_jax.errors import Preempted, UnreachableError, UserError
 
 BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
 
@@ -46,13 +46,10 @@ def guarded(run: Callable[[], int | None]) -> int | None:
     return run()
   except UserError as error:
     print(f"ns_jax: error: {error}", file=sys.stderr)
-    return FAILED
-  except AloneError as error:
-    print(f"ns_jax: error: {error}", file=sys.stderr)
-    return BROKEN
+    return BROKEN if isinstance(error, UnreachableError) else FAILED
   except Preempted as error:
     print(
-      f"ns_jax: stopped by SIGTERM after step {error}, which is saved; "
+      f"ns_jax: stopped by SIGTERM after step {error}; "
       "the same command goes on",
       file=sys.stderr,
     )
@@ -67,8 +64,8 @@ def guarded(run: Callable[[], int | None]) -> int | None:
     if not files.is_disk_full(error):
       raise
     print(
-      "ns_jax: error: the disk is full; free some space and run the same "
-      "command to go on",
+      "ns_jax: error: the disk or your share of it is full; free some space "
+      "and run the same command to go on",
       file=sys.stderr,
     )
     return FAILED

@@ -16,7 +16,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from ns_jax import files, paths
-from ns_jax.errors import UserError
+from ns_jax.errors import UnreachableError, UserError
 from ns_jax.training import seals
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Checkpointer:
         and how it ended is known later; see `has_failed`.
 
     Raises:
-      UserError: it failed three times in a row.
+      UnreachableError: it failed three times in a row.
       OSError, ValueError, RuntimeError: the disk is full.
     """
     try:
@@ -71,7 +71,7 @@ class Checkpointer:
         raise
       reason = files.first_line(error)
       if jax.process_count() > 1:  # each may be at another point of saving
-        raise UserError(
+        raise UnreachableError(
           f"{self._what} ({reason}); run the same command to go on"
         ) from error
       _logger.warning("%s (%s); again at once", self._what, reason)

@@ -109,7 +109,8 @@ class Skipped:
     Raises:
       UserError: enough have been left out since that checkpoint.
     """
-    first = self.number(saved_step)
+    # Not `number(saved_step)`, which steps over what is left out already.
+    first = self.number(saved_step - 1) + 1
     if sum(number >= first for number in self._numbers) >= MOST_SKIPPED:
       raise UserError(
         f"training diverged: {error}, also without {MOST_SKIPPED} batches; the "

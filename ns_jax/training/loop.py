@@ -5,6 +5,7 @@ Order of a step, part of the contract because resuming depends on it:
 evaluate, save, next batch, step, log.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import time
@@ -50,6 +51,7 @@ class _Job:
   mesh: Any
   checkpointer: checkpoint.Checkpointer
   skipped: divergence.Skipped
+  is_preempted_at: Callable[[int], bool]  # after so many steps
 
 
 def fit(
@@ -104,8 +106,13 @@ def fit(
     first_batch(), *jax.device_get(given)
   )
   checkpointer = checkpoint.Checkpointer(workdir, keep=config.train.keep)
-  job = _Job(config, program, feeds, mesh, checkpointer, skipped)
-  try:
+  with (
+    contextlib.closing(checkpointer),
+    preemption.notice() as is_preempted_at,
+  ):
+    job = _Job(
+      config, program, feeds, mesh, checkpointer, skipped, is_preempted_at
+    )
     while True:
       state = checkpointer.restore_latest(target)
       kept_steps = -1 if state is None else int(state.step)
@@ -115,8 +122,6 @@ def fit(
         return _run(job, make() if state is None else state, writer)
       except divergence.NotFiniteError as error:
         skipped.add(error, checkpointer.newest_step())
-  finally:
-    checkpointer.close()
 
 
 def _run(
@@ -138,18 +143,15 @@ def _run(
   )
   watch, is_told = divergence.Watch(), False
   clock, clock_step = time.perf_counter(), start
-  with (
-    bar,
-    feed.on_devices(batches, job.mesh) as next_batch,
-    preemption.notice() as is_preempted_at,
-  ):
+  with bar, feed.on_devices(batches, job.mesh) as next_batch:
     for done in itertools.count(start):
       last = done >= train.num_steps
       is_due = last or done % train.eval_every == 0
-      is_told = is_told or is_preempted_at(done)
+      is_told = is_told or job.is_preempted_at(done)
       # Rather a step later than without an evaluation, which takes longer.
-      stops = is_told and not last and (not is_due or train.eval_every == 1)
-      if is_due and (done > start or done == 0):
+      can_stop = done == start or not is_due or train.eval_every == 1
+      stops = is_told and not last and can_stop
+      if is_due and (done > start or done == 0 and not stops):
         _evaluate(job, done, state, writer)
         clock, clock_step = time.perf_counter(), done
       is_due = done % train.save_every == 0 or job.checkpointer.has_failed()

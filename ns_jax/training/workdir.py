@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import math
-import os
 import pathlib
 import secrets
 from collections.abc import Iterator, Mapping
@@ -166,26 +165,15 @@ def write_json(path: paths.Path, value: Any) -> None:
     OSError, UserError: see `files.write`.
   """
   text = json.dumps(_finite_or_none(value), indent=1, allow_nan=False)
-  if paths.is_remote(path):
-    files.write(path, text.encode())
-    return
-  unfinished = pathlib.Path(path).with_name(path.name + ".tmp")
-
-  def put() -> None:
-    with unfinished.open("w") as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    unfinished.rename(path)
-
-  files.retried(f"{path}: cannot be written", put)
+  files.write(path, text.encode())
 
 
 def _refuse_foreign(path: paths.Path) -> None:
   """Refuses a folder that holds something, but no run."""
-  own = {LOCK_FILE, f"{CONFIG_FILE}.tmp"}  # of a run killed right here
-  names = set(paths.names(path))
-  if CONFIG_FILE not in names and names - own:
+  names = set(paths.names(path)) - {LOCK_FILE}
+  # A run killed right here leaves an unfinished config behind.
+  foreign = [name for name in names if not name.startswith(CONFIG_FILE)]
+  if CONFIG_FILE not in names and foreign:
     raise UserError(
       f"{path}: is not empty and holds no run; give --workdir a new folder"
     )

@@ -7,8 +7,8 @@ import time
 import jax
 import pytest
 
-from ns_jax.apps import processes
-from ns_jax.errors import AloneError, UserError
+from ns_jax.apps import processes, terminal
+from ns_jax.errors import UnreachableError, UserError
 from tests import fleet
 
 ALONE = ("TPU_ML_PLATFORM", "TPU_WORKER_HOSTNAMES", "SLURM_STEP_NODELIST")
@@ -32,16 +32,19 @@ def test_peers_that_cannot_be_reached_are_no_mistake_but_numbers_are(
   monkeypatch,
 ):
   """So that what restarts runs tries again."""
-  problems = [RuntimeError("DEADLINE"), ValueError("Got process_id=5")]
+  problems = [RuntimeError("DEADLINE"), ValueError("Got process_id=5")] * 2
 
   def fail(**_):
     raise problems.pop(0)
 
   monkeypatch.setattr(jax.distributed, "initialize", fail)
-  with pytest.raises(AloneError, match="DEADLINE.*--num_processes=1"):
+  with pytest.raises(UnreachableError, match="DEADLINE.*--num_processes=1"):
     processes.join("localhost:1", 2, 1)
+  join = lambda: processes.join("localhost:1", 2, 5)
   with pytest.raises(UserError, match="process_id=5"):
-    processes.join("localhost:1", 2, 5)
+    join()
+  assert terminal.guarded(join) == terminal.BROKEN == 1
+  assert terminal.guarded(join) == terminal.FAILED == 2
 
 
 @pytest.mark.parametrize(
@@ -69,17 +72,19 @@ def test_clusters_are_recognised(monkeypatch, found, is_in_one):
 
 
 TALK = """
-from ns_jax.errors import UserError
+from ns_jax.errors import UnreachableError, UserError
 
 def attempt(what, work):
   try:
     print(what, work())
+  except UnreachableError as error:
+    print(what, "may pass:", error)
   except UserError as error:
     print(what, error)
 
-def fail_on(failing):
+def fail_on(failing, kind=UserError):
   if index == failing:
-    raise UserError("no disk")
+    raise kind("no disk")
   return index
 
 attempt("same", lambda: processes.agree({"seed": 1, "zed": None}, ""))
@@ -89,6 +94,8 @@ attempt("other", lambda: processes.agree(facts, "start anew"))
 attempt("turns", lambda: processes.first_then_others(lambda: index))
 attempt("first", lambda: processes.first_then_others(lambda: fail_on(0)))
 attempt("third", lambda: processes.first_then_others(lambda: fail_on(2)))
+work = lambda: fail_on(1, UnreachableError)
+attempt("second", lambda: processes.first_then_others(work))
 attempt("alone", lambda: processes.on_first(lambda: print("done")))
 """
 
@@ -102,12 +109,14 @@ def test_they_hear_of_each_other(tmp_path):
     assert lines[2].startswith(differ)
     assert lines[2].endswith("on process 2; start anew")
     expected = ["same None", "versions None", lines[2], f"turns {index}"]
-    expected += ["first no disk", "third no disk"]
+    expected += ["first no disk", "third no disk", "second may pass: no disk"]
     assert lines == expected + ["done"] * (index == 0) + ["alone None"]
 
 
 DIE = """
 import os, signal
+from ns_jax import main
+main.run = lambda argv: signal.default_int_handler(signal.SIGINT, None)
 processes._gathered("here")
 print("waiting", flush=True)
 if index == count - 1:
@@ -123,6 +132,7 @@ processes._gathered("gone")
   [
     ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
     ("processes.leave(2)", 2),
+    ("sys.exit(main._guarded([]))", 130),
   ],
 )
 def test_none_waits_for_a_dead_one(tmp_path, end, status):

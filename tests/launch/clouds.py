@@ -70,7 +70,7 @@ case $3/$4 in
 esac
 """
 # `python3 -m uv venv ... FOLDER` makes a Python there; others do nothing.
-_SYSTEM_PYTHON = r"""
+SYSTEM_PYTHON = r"""
 if [ "$2 $3" = "uv venv" ]; then
   mkdir -p "${*: -1}/bin"
   cp "$CLOUD/venv_python" "${*: -1}/bin/python"
@@ -119,7 +119,7 @@ class Cloud:
     for name in ("CLOUDSDK_COMPUTE_ZONE", "CLOUDSDK_CORE_PROJECT"):
       shell.environment.pop(name, None)
     shell.program("gcloud", _GCLOUD)
-    shell.program("python3", _SYSTEM_PYTHON)
+    shell.program("python3", SYSTEM_PYTHON)
     shell.program("c++")
     shell.program("venv_python", _VENV_PYTHON).rename(folder / "venv_python")
     self.write("training", TRAINING)

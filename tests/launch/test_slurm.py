@@ -18,6 +18,7 @@ while [[ $1 = --* ]]; do
     --nodes=*) nodes=${1#*=} ;;
     --ntasks-per-node=*) tasks=${1#*=} ;;
     --gpus-per-node=*) gpus=${1#*=} ;;
+    --cpus-per-task=*) export SLURM_CPUS_PER_TASK=${1#*=} ;;
     --chdir=*) folder=${1#*=} ;;
   esac
   shift
@@ -114,10 +115,13 @@ def test_a_node_whose_gpus_jax_cannot_use_is_named(shell):
 
 
 def test_without_gpus_there_is_one_process_a_node(shell, tmp_path):
-  shell.program("python", 'echo "$JAX_PLATFORMS" >"$SPOOL/$SLURM_PROCID"\n')
-  done = shell.run("slurm.sh", "--nodes=3", "--", *RUN)
+  """And srun, too, hears how many processors it may use."""
+  sees = 'echo "$JAX_PLATFORMS $SRUN_CPUS_PER_TASK" >"$SPOOL/$SLURM_PROCID"\n'
+  shell.program("python", sees)
+  cpus = "--sbatch=--cpus-per-task=7"
+  done = shell.run("slurm.sh", "--nodes=3", cpus, "--", *RUN)
   assert done.returncode == 0, done.stderr
-  assert [(tmp_path / str(i)).read_text() for i in range(3)] == ["cpu\n"] * 3
+  assert [(tmp_path / str(i)).read_text() for i in range(3)] == ["cpu 7\n"] * 3
   assert names(shell).count("python") == 3
 
 

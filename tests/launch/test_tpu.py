@@ -22,7 +22,7 @@ def test_up_does_all_of_it(cloud):
   installs = [
     c for c in cloud.shell.calls() if c[:4] == ["python3", "-m", "uv", "pip"]
   ]
-  assert [c[-1] for c in installs] == [".[tpu]", ".[tpu]"]
+  assert [c[-1] for c in installs] == [".[tpu,gcs]", ".[tpu,gcs]"]
 
 
 def test_creates_what_is_asked_for(cloud):

@@ -69,6 +69,18 @@ def test_up_goes_on_when_the_tpu_is_taken_away(cloud, state, ends):
   assert "taken away; goes on from the last checkpoint" in done.stderr
 
 
+def test_up_goes_on_when_the_tpu_is_taken_away_before_it_trains(cloud):
+  taken = 'if [ ! -e "$CLOUD/taken" ]; then touch "$CLOUD/taken"\n'
+  taken += 'echo SUSPENDED >"$CLOUD/states"; exit 1; fi\n'
+  cloud.shell.program("python3", taken + clouds.SYSTEM_PYTHON)
+  done = cloud.run("up", KIND, "--", *RUN)
+  assert done.returncode == 0, done.stderr
+  created = [word for word in cloud.asked() if word in ("create", "delete")]
+  assert created == ["create", "delete", "create"]
+  assert cloud.asked()[-2:] == ["start", "follow"]
+  assert len(cloud.trained()) == 2
+
+
 def test_up_ends_with_the_status_of_the_run(cloud):
   cloud.write("training", "echo 'ns_jax: error: no such preset'; exit 2")
   done = cloud.run("up", KIND, "--", *RUN)

@@ -77,6 +77,17 @@ def test_it_stops_where_other_batches_are_no_better(tmp_path, feeds, stage):
     assert np.isfinite(leaf).all()
 
 
+@pytest.mark.parametrize("step", [0, 6])
+def test_it_stops_where_the_first_step_of_all_or_of_these_is_broken(
+  tmp_path, step
+):
+  """That is, right after the checkpoint that training goes back to."""
+  with pytest.raises(UserError, match=rf"at step {step + 1}, also without 3"):
+    toy.run(tmp_path, toy.make_config(12), toy.make_stage(poison_step=step))
+  expected = list(range(step, step + divergence.MOST_SKIPPED))
+  assert skipped(tmp_path) == expected
+
+
 def test_numbers_go_on_after_what_is_left_out(tmp_path):
   (tmp_path / divergence.SKIPPED_FILE).write_text("[0, 3, 4]")
   numbers = divergence.Skipped(tmp_path)

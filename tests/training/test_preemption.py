@@ -16,7 +16,7 @@ import pytest
 import toy
 
 from ns_jax.errors import Preempted
-from ns_jax.training import checkpoint, loop
+from ns_jax.training import checkpoint, divergence, loop
 from tests import commands, fleet
 
 
@@ -50,6 +50,19 @@ def test_sigterm_saves_and_stops(tmp_path, number, eval_every):
   assert commands.metrics(tmp_path / "told") == commands.metrics(
     tmp_path / "whole"
   )
+
+
+def test_sigterm_is_heard_while_a_run_goes_back(tmp_path, monkeypatch):
+  add = divergence.Skipped.add
+
+  def told(*args):
+    os.kill(os.getpid(), signal.SIGTERM)
+    add(*args)
+
+  monkeypatch.setattr(divergence.Skipped, "add", told)
+  with pytest.raises(Preempted, match="6"):
+    toy.run(tmp_path, toy.make_config(12), toy.make_stage(poison_step=7))
+  assert checkpoint.read_newest(tmp_path)[0] == 6
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 import toy
 
 from ns_jax import files
-from ns_jax.errors import UserError
+from ns_jax.errors import UnreachableError
 from ns_jax.training import checkpoint
 from tests import commands
 
@@ -99,7 +99,7 @@ def test_three_failures_stop_the_run_and_the_same_command_goes_on(
   tmp_path, whole, failing_commits
 ):
   failing_commits |= {2, 3, 4}
-  with pytest.raises(UserError, match="cannot be saved.*run the same command"):
+  with pytest.raises(UnreachableError, match="cannot be saved.*run the same"):
     toy.run(tmp_path, toy.make_config(12))
   assert checkpoint.read_newest(tmp_path)[0] == 6
   failing_commits.clear()
@@ -189,6 +189,6 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_not_set_aside(
   assert caplog.text.count("again in") == 2
   calls.clear()
   fails = range(2, 5)
-  with pytest.raises(UserError, match="cannot be read.*run the same command"):
+  with pytest.raises(UnreachableError, match="cannot be read.*run the same"):
     restore(tmp_path)
   assert not (tmp_path / checkpoint.SET_ASIDE_DIR).exists()
