@@ -2,6 +2,7 @@
 """Convolutions over [B, T, C] whose gradients are fast on CPU, too."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,10 +28,10 @@ def plain(
 def tapped(
   x: Array, kernel: Array, pads: tuple[int, int], dilation: int
 ) -> Array:
-  """A convolution whose kernel's gradient is one matrix product per tap.
+  """A convolution whose kernel's gradient, on CPU, is a matrix product per tap.
 
-  XLA's own gradient is some thirty times slower on CPU inside a loop, which is
-  where the layers of a scanned stack are. On CPU, three taps are Winograd's.
+  XLA's own gradient is some thirty times slower there inside a loop, which is
+  where the layers of a scanned stack are. Three taps are Winograd's.
   """
   options = dict(pads=pads, dilation=dilation)
   dilated = functools.partial(_dilated, **options)
@@ -63,15 +64,27 @@ def _tapped_backward(
 ) -> tuple[Array, Array]:
   options = dict(pads=pads, dilation=dilation)
   by_taps = functools.partial(_gradients_by_taps, **options)
-  if not winograd.suits(*residuals):
-    return by_taps(*residuals, gradient)
-  convolve = functools.partial(winograd.convolve, **options)
+  if winograd.suits(*residuals):
+    by_taps = _gradients_of(functools.partial(winograd.convolve, **options))
   return jax.lax.platform_dependent(
     *residuals,
     gradient,
-    cpu=lambda x, kernel, y: jax.vjp(convolve, x, kernel)[1](y),
-    default=by_taps,
+    cpu=by_taps,
+    default=_gradients_of(functools.partial(_dilated, **options)),
   )
+
+
+def _gradients_of(
+  convolve: Callable[[Array, Array], Array],
+) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
+  """Those of input and kernel, as JAX finds them."""
+
+  def gradients(x: Array, kernel: Array, y: Array) -> tuple[Array, Array]:
+    of_x = jax.linear_transpose(lambda x: convolve(x, kernel), x)
+    of_kernel = jax.linear_transpose(lambda kernel: convolve(x, kernel), kernel)
+    return *of_x(y), *of_kernel(y)
+
+  return gradients
 
 
 def _gradients_by_taps(

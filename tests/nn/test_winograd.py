@@ -63,6 +63,19 @@ def test_other_platforms_convolve(platform, convolutions):
   assert program.count("stablehlo.convolution") == convolutions
 
 
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+@pytest.mark.parametrize("channels", [16, 192])
+def test_other_platforms_convolve_for_gradients(platform, channels):
+  """A convolution for the value, one for each gradient, nothing else."""
+  run = jax.jit(jax.grad(
+    lambda x, k: jnp.sum(jnp.sin(convolving.tapped(x, k, (2, 0), 1))), (0, 1)
+  ))  # fmt: skip
+  traced = run.trace(*_operands(8, channels=channels))
+  program = traced.lower(lowering_platforms=(platform,)).as_text()
+  assert program.count("stablehlo.convolution") == 3
+  assert program.count("stablehlo.dot_general") == 0
+
+
 def test_its_result_is_kept_as_a_product_is():
   x, kernel = _operands(8, features=192)
   layer = lambda x: jnp.tanh(convolving.tapped(jnp.sin(x), kernel, (1, 1), 1))
