@@ -9,7 +9,7 @@ import pytest
 
 from tests import commands, gcs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 # A killed run is not waited for as long as usual.
 _SOON = """
 from ns_jax.training import remote_lock

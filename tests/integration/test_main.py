@@ -144,6 +144,7 @@ def test_kill_and_run_again_gives_the_same_metrics(
   assert final_results(workdir) == final_results(trained[0])
 
 
+@pytest.mark.nightly
 def test_two_processes_learn_what_one_does(trained, folder, tmp_path):
   """The same steps on the same batches, whoever reads which half of them."""
   workdir, data = trained
@@ -339,6 +340,7 @@ def test_bad_configs_and_workdirs_are_one_line(trained, attempt, tmp_path):
   assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.nightly
 def test_corrupt_newest_checkpoint_is_named_and_passed_over(
   trained, run, tmp_path
 ):

@@ -35,10 +35,14 @@ def runs(run, tmp_path_factory):
   flags = *data, f"--config.phoneme_lm={root / 'lm'}"
   run("ns1", *flags, f"--workdir={root / 'whole'}")
   # In the middle of the main phase; the language model is needed no more.
-  parts = f"--workdir={root / 'parts'}"
-  run("ns1", *flags, parts, "--config.train.num_steps=5")
+  parts = (
+    *flags,
+    f"--workdir={root / 'parts'}",
+    "--config.eval.evaluators=('losses',)",
+  )
+  run("ns1", *parts, "--config.train.num_steps=5")
   (root / "lm").rename(root / "elsewhere")
-  run("ns1", *flags, parts)
+  run("ns1", *parts)
   return root
 
 

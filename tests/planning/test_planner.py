@@ -129,8 +129,18 @@ def test_unknown_slice_is_one_line():
   assert "known are" in result.output
 
 
+@pytest.fixture
+def quick():
+  """As --quick does."""
+  effort = "jax_exec_time_optimization_effort"
+  jax.config.update(effort, -1.0)
+  yield
+  jax.config.update(effort, 0.0)
+
+
 @NEEDS_LIBTPU
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_tiny_ns2_for_a_slice_that_is_not_there(run):
   lines = []
   step = planner.compile_candidate(

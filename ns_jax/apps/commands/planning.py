@@ -38,6 +38,12 @@ from ns_jax.apps.commands import shared
   type=click.IntRange(min=1),
   help="Layouts that a search compiles, the most promising ones.",
 )
+@click.option(
+  "--quick",
+  is_flag=True,
+  help="Compile in a fraction of the time; a step then moves more memory and "
+  "takes longer than it will, the other figures hold.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 @click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
 def plan(
@@ -46,6 +52,7 @@ def plan(
   rows: int | None,
   search: bool,
   most: int,
+  quick: bool,
   as_json: bool,
   overrides: tuple[str, ...],
 ) -> None:
@@ -62,6 +69,8 @@ def plan(
     # Before jax is imported. What is compiled here cannot be read again.
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
+    if quick:
+      os.environ["JAX_EXEC_TIME_OPTIMIZATION_EFFORT"] = "-1.0"
     from ns_jax.apps import planning
     from ns_jax.planning import table
 
