@@ -16,12 +16,14 @@ KINDS = (
   "all-to-all",
   "collective-permute",
 )
-_MESH = re.compile(r"replica_groups=mesh\[([^\]]*)\] *\{([^}]*)\}")
-_IOTA = re.compile(
-  r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?"
+_MESH = re.compile(
+  r"replica_groups=mesh\[([^\]]*)\](?:, *device_ids=\((\S*)\))? *\{([^}]*)\}"
 )
+_IOTA = re.compile(r"replica_groups=\[([\d,]+)\]<=(\S+?)(?:, |$)")
+_TURNED = re.compile(r"\[([\d,]+)\](?:T\(([\d,]+)\))?")
 _LIST = re.compile(r"replica_groups=\{\{([\d,]*)\}")
-_PAIRS = re.compile(r"source_target_pairs=\{(.*?)\}\}")
+_PAIRS = re.compile(r"source_target_pairs=\{(.*?\})\}")
+_PAIR = re.compile(r"\{(\d+),(?!\1\})(\d+)\}")  # of two devices, not of one
 _AXIS = re.compile(r"'([^']+)'=(\d+)")
 _USED = re.compile(r"'([^']+)'(?::\((\d+)\)(\d+))?")
 
@@ -100,37 +102,48 @@ def _group(instruction: Instruction) -> tuple[int, ...]:
   """Devices of the first group; none if they are written in another way."""
   text = instruction.attributes
   if found := _PAIRS.search(text):
-    return tuple(int(i) for i in re.findall(r"\d+", found.group(1))[:2])
+    pair = _PAIR.search(found.group(1))
+    return tuple(int(i) for i in pair.groups()) if pair else ()
   if found := _LIST.search(text):
-    return tuple(int(i) for i in found.group(1).split(",") if i)
+    return _numbers(found.group(1))
   if found := _IOTA.search(text):
-    shape, sizes, order = (
-      [int(i) for i in part.split(",")] if part else []
-      for part in found.groups()
-    )
-    devices = np.arange(math.prod(sizes)).reshape(sizes)
-    devices = devices.transpose(order or range(len(sizes)))
-    return tuple(int(i) for i in devices.reshape(shape)[0])
+    shape = _numbers(found.group(1))
+    return tuple(_devices(found.group(2)).reshape(shape)[0].tolist())
   if found := _MESH.search(text):
     return _mesh_group(*found.groups())
   return ()
 
 
-def _mesh_group(mesh: str, used: str) -> tuple[int, ...]:
-  """Of groups given as axes of a mesh, or as parts of its axes."""
-  parts = {name: (before, size) for name, before, size in _USED.findall(used)}
-  sizes, keep = [], []
-  for name, text in _AXIS.findall(mesh):
-    size = int(text)
-    if name not in parts:
-      factors, kept = [size], [False]
-    elif not parts[name][0]:
-      factors, kept = [size], [True]
-    else:  # the middle one of three factors
-      before, own = (int(part) for part in parts[name])
-      factors = [before, own, size // before // own]
-      kept = [False, True, False]
-    sizes, keep = sizes + factors, keep + kept
+def _devices(text: str) -> np.ndarray:
+  """All of them in an order: a list, or a shape and how its axes turn."""
+  found = _TURNED.fullmatch(text)
+  if not found:
+    return np.array(_numbers(text))
+  sizes, axes = (_numbers(part or "") for part in found.groups())
   devices = np.arange(math.prod(sizes)).reshape(sizes)
+  return devices.transpose(axes or range(len(sizes)))
+
+
+def _mesh_group(mesh: str, order: str | None, used: str) -> tuple[int, ...]:
+  """Of groups given as axes of a mesh, or as parts of its axes."""
+  names = [(name, int(size)) for name, size in _AXIS.findall(mesh)]
+  sizes, keep = [], []
+  for name, size in names:
+    done = 1
+    for before, own in sorted(
+      (int(before or 1), int(own or size))
+      for found, before, own in _USED.findall(used)
+      if found == name
+    ):
+      sizes += [before // done, own]
+      keep += [False, True]
+      done = before * own
+    sizes.append(size // done)
+    keep.append(False)
+  devices = _devices(order or f"[{math.prod(sizes)}]").reshape(sizes)
   picked = devices[tuple(slice(None) if k else 0 for k in keep)]
-  return tuple(int(i) for i in picked.ravel())
+  return tuple(picked.ravel().tolist())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+  return tuple(int(part) for part in text.split(",") if part)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans a run: as its config has it, or in the fastest way that fits."""
 
+import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ns_jax import sharding
 from ns_jax.errors import UserError
+from ns_jax.nn import remat
 from ns_jax.planning import compiling, estimating, search
 from ns_jax.planning import plan as plans
 from ns_jax.planning.compiling import DoesNotFitError, Run
@@ -107,7 +110,7 @@ def fastest(
     run: what to plan.
     within: the slice.
     num_rows: of the global batch.
-    most: layouts to compile; all are estimated.
+    most: layouts to compile beside the config's own; all are estimated.
     say: takes lines of progress.
 
   Raises:
@@ -135,11 +138,17 @@ def fastest(
     except DoesNotFitError as error:
       say(f"  {error}, {within.chip.hbm_bytes / 1e9:.1f} GB are there")
       return None
-    seconds = 0.5 * (step.bound.overlapped_sec + step.bound.serial_sec)
+    seconds = math.inf  # where something does not count
+    if step.is_known:
+      seconds = 0.5 * (step.bound.overlapped_sec + step.bound.serial_sec)
     return search.Measure(step.memory.total, seconds), step
 
   found = search.best(
-    guesses, compile_fn, hbm_bytes=within.chip.hbm_bytes, most=most
+    guesses,
+    compile_fn,
+    hbm_bytes=within.chip.hbm_bytes,
+    most=most,
+    own=_own(run, within, num_rows),
   )
   if found is None:
     raise UserError(
@@ -157,3 +166,15 @@ def fastest(
     )
     for phase in range(len(lengths))
   ]
+
+
+def _own(run: Run, within: Slice, num_rows: int) -> Candidate | None:
+  """The config's own layout, if the rows divide over it."""
+  try:
+    configured = as_configured(run, within, num_rows)
+  except UserError:
+    return None
+  users = remat.users(run.config.model, "")
+  policies = {section.remat for section, _ in users}
+  policy = policies.pop() if len(policies) == 1 else None
+  return dataclasses.replace(configured, remat=policy)

@@ -28,8 +28,9 @@ def best(
   *,
   hbm_bytes: float,
   most: int,
+  own: Candidate | None = None,
 ) -> tuple[Candidate, Measure, Result] | None:
-  """Compiles the most promising candidates.
+  """Compiles the most promising candidates, and one that is to be beaten.
 
   Args:
     estimates: guesses for all.
@@ -38,6 +39,7 @@ def best(
     hbm_bytes: of a chip.
     most: candidates that fit to be compiled; those that do not cost as much
       again at most.
+    own: compiled first, whatever its guess.
 
   Returns:
     The fastest of those that fit with headroom; None if none does.
@@ -47,16 +49,17 @@ def best(
     (e for e in estimates if e.bytes <= _SLACK * room),
     key=lambda e: (e.seconds, e.bytes),
   )
+  tried = [e.candidate for e in promising if e.candidate != own][: 2 * most]
   found: tuple[Candidate, Measure, Result] | None = None
   fitting = 0
-  for guess in promising[: 2 * most]:
-    compiled = compile_fn(guess.candidate)
-    if compiled is None or compiled[0].bytes > room:
-      continue
-    fitting += 1
-    measure, result = compiled
-    if found is None or measure.seconds < found[1].seconds:
-      found = guess.candidate, measure, result
+  for candidate in (*([own] if own else []), *tried):
     if fitting == most:
       break
+    compiled = compile_fn(candidate)
+    if compiled is None or compiled[0].bytes > room:
+      continue
+    fitting += candidate != own
+    measure, result = compiled
+    if found is None or measure.seconds < found[1].seconds:
+      found = candidate, measure, result
   return found

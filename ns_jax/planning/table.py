@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from ns_jax.planning.plan import Step
 
 NOT_KNOWN = "not known"
+_REASONS = 5  # that are told
 
 
 def describe(step: Step) -> str:
@@ -42,8 +43,10 @@ def _lines(step: Step) -> Iterator[tuple[str, str]]:
   differ = "the two counts of products differ"
   if step.traced_flops is None:
     differ = "a loop's products were not counted before compiling"
-  for reason in step.unknown or (differ,):
+  for reason in step.unknown[:_REASONS] or (differ,):
     yield "", reason
+  if len(step.unknown) > _REASONS:
+    yield "", f"and {len(step.unknown) - _REASONS} more"
 
 
 def _memory(step: Step) -> Iterator[tuple[str, str]]:

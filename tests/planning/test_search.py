@@ -42,6 +42,22 @@ def test_the_fastest_that_fits(most, expected):
   assert compiled == [4, 3, 5, 6, 1][: most + 2]
 
 
+@pytest.mark.parametrize(("own_sec", "expected"), [(0.5, 7), (9.0, 6)])
+def test_the_configs_own_is_to_be_beaten(own_sec, expected):
+  compiled = []
+  truth = TRUTH | {7: (90.0, own_sec)}
+
+  def compile_fn(candidate):
+    compiled.append(candidate.mesh[0])
+    found = truth.get(candidate.mesh[0])
+    return found and (search.Measure(*found), None)
+
+  own = guess(7, 300.0, 20.0).candidate  # guessed to be large and slow
+  found = search.best(GUESSES, compile_fn, hbm_bytes=100.0, most=2, own=own)
+  assert found[0].mesh[0] == expected
+  assert compiled == [7, 4, 3, 5, 6]
+
+
 def test_nothing_fits():
   found = search.best(GUESSES, lambda candidate: None, hbm_bytes=100.0, most=2)
   assert found is None

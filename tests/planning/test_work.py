@@ -231,8 +231,13 @@ def test_collectives_in_a_loop():
     ("replica_groups=mesh['x'=2,'y'=4] {'y'}", (0, 1, 2, 3)),
     ("replica_groups=mesh['x'=2,'y'=4] {'x'}", (0, 4)),
     ("replica_groups=mesh['x'=2,'y'=4] {'y':(2)2}", (0, 1)),
+    ("replica_groups=mesh['x'=8] {'x':(4)2,'x':(1)2}", (0, 1, 4, 5)),
+    ("replica_groups=mesh['x'=2,'y'=4], device_ids=([4,2]T(1,0)) {'y'}",
+     (0, 2, 4, 6)),
+    ("replica_groups=mesh['x'=2,'y'=4], device_ids=([8]) {'x'}", (0, 4)),
+    ("replica_groups=mesh['x'=2,'y'=2], device_ids=(3,1,2,0) {'x'}", (3, 2)),
   ],
-)
+)  # fmt: skip
 def test_groups(groups, first):
   text = f"""HloModule exchange
 
@@ -250,3 +255,20 @@ ENTRY %main (x: f32[16]) -> f32[16] {{
   (found,) = work.count(hlo.parse(text)).collectives
   assert found.group == first
   assert found.bytes == 64
+
+
+@pytest.mark.parametrize(
+  ("pairs", "first"),
+  [("{{0,1},{1,0}}", (0, 1)), ("{{0,0},{10,10},{11,12},{12,11}}", (11, 12))],
+)
+def test_pairs(pairs, first):
+  text = f"""HloModule exchange
+
+ENTRY %main (x: f32[16]) -> f32[16] {{
+  %x = f32[16]{{0}} parameter(0)
+  ROOT %y = f32[16]{{0}} collective-permute(%x), source_target_pairs={pairs}
+}}
+"""
+  (found,) = work.count(hlo.parse(text)).collectives
+  assert found.group == first
+  assert found.sent_bytes == 64

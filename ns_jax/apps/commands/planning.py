@@ -36,7 +36,7 @@ from ns_jax.apps.commands import shared
   default=2,
   show_default=True,
   type=click.IntRange(min=1),
-  help="Layouts that a search compiles, the most promising ones.",
+  help="Layouts that a search compiles beside the config's own.",
 )
 @click.option(
   "--quick",
