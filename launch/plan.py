@@ -158,27 +158,33 @@ def _cells(job: Job, step: dict[str, Any]) -> list[str]:
   """One row: a phase of a stage on a slice."""
   bound = step["bound"]
   parts = [
-    f"{1e3 * bound[f'{name}_sec']:.3g}"
+    _digits(1e3 * bound[f"{name}_sec"])
     for name in ("compute", "memory", "interconnect")
   ]
-  times = [step["step_sec"][0], step["expected_sec"]]
+  fastest, slowest = step["step_sec"]
+  times = [fastest, step["expected_sec"]]
   audio_sec = step["audio_sec"]
   return [
     f"{step['stage']}, {step['first_step']:,}" + " *" * job.is_quick,
     job.topology,
     f"{step['rows']:,}",
-    f"{step['memory_bytes'] / 1e9:.3g}",
-    f"{step['flops'] / 1e12:.3g}",
-    f"{step['traffic_bytes'] / 1e9:.3g}",
-    f"{sum(e['bytes'] for e in step['exchanges']) / 1e9:.3g}",
+    _digits(step["memory_bytes"] / 1e9),
+    _digits(step["flops"] / 1e12),
+    _digits(step["traffic_bytes"] / 1e9),
+    _digits(sum(e["bytes"] for e in step["exchanges"]) / 1e9),
     ", ".join(parts),
-    table.span(step["step_sec"], ".3g", 1e3),
-    f"{1e3 * step['expected_sec']:.3g}",
+    f"{_digits(1e3 * fastest)} to {_digits(1e3 * slowest)}",
+    _digits(1e3 * step["expected_sec"]),
     table.span(step["utilisation"], ".0f", 100.0),
     table.span([step["expected_utilisation"]] * 2, ".0f", 100.0),
     table.span([audio_sec and audio_sec / t for t in times[::-1]], ",.0f"),
     table.span([step["num_steps"] * t / 86_400.0 for t in times], ".2g"),
   ]
+
+
+def _digits(value: float) -> str:
+  """Three of them, or all before the point."""
+  return f"{value:,.0f}" if value >= 1000.0 else f"{value:.3g}"
 
 
 if __name__ == "__main__":
