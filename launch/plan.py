@@ -42,7 +42,8 @@ class Job:
   def name(self) -> str:
     """Of its file."""
     stage = self.config.removeprefix("configs/").replace(".py:", "-")
-    return f"{stage}-{self.topology}-{self.rows}"
+    options = [f"-{option.split('.')[-1]}" for option in self.options]
+    return f"{stage}-{self.topology}-{self.rows}" + "".join(options)
 
   @property
   def command(self) -> list[str]:
@@ -65,8 +66,11 @@ _ALIGNER = "configs/aligner.py:corpus"
 JOBS = (
   Job(_NS2, "v5e-16", 64),
   Job(_NS2, "v5e-256", 1024),
+  Job(_NS2, "v5e-16", 64, ("mesh.fsdp=8",)),
+  Job(_NS2, "v5e-256", 1024, ("mesh.fsdp=8",)),
   Job(_NS2, "v5e-256", 64, ("mesh.tensor=4",)),
   Job(_NS2, "v4-8", 64, ("train.micro_batches=2",)),
+  Job(_NS2, "v4-8", 64, ("train.micro_batches=2", "mesh.fsdp=4")),
   Job(_CODEC, "v5e-16", 1600, ("train.micro_batches=4",), is_quick=True),
   Job(_CODEC, "v5e-256", 25_600, ("train.micro_batches=4",), is_quick=True),
   Job(_CODEC, "v4-8", 1600, ("train.micro_batches=8",), is_quick=True),
@@ -83,6 +87,7 @@ JOBS = (
 _COLUMNS = (
   "stage, from step",
   "slice",
+  "layout",
   "rows",
   "GB of a chip",
   "TFLOP",
@@ -140,7 +145,7 @@ def _write(out: pathlib.Path, doc: pathlib.Path) -> None:
   date = datetime.date.today().isoformat()
   lines = [
     f"| {' | '.join(_COLUMNS)} |",
-    "|---|---|" + "--:|" * (len(_COLUMNS) - 2),
+    "|---|---|---|" + "--:|" * (len(_COLUMNS) - 3),
   ]
   for job in JOBS:
     path = out / f"{job.name}.json"
@@ -167,6 +172,7 @@ def _cells(job: Job, step: dict[str, Any]) -> list[str]:
   return [
     f"{step['stage']}, {step['first_step']:,}" + " *" * job.is_quick,
     job.topology,
+    step["layout"].replace(" x fsdp 1", "").replace(" x tensor 1", ""),
     f"{step['rows']:,}",
     _digits(step["memory_bytes"] / 1e9),
     _digits(step["flops"] / 1e12),
