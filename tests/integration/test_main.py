@@ -118,6 +118,7 @@ def test_finished_run_says_so_and_changes_nothing(trained, attempt):
   assert (workdir / "report.json").read_bytes() == before
 
 
+@pytest.mark.nightly
 def test_kill_and_run_again_gives_the_same_metrics(
   trained, run, folder, tmp_path
 ):
@@ -188,6 +189,7 @@ def test_two_processes_learn_what_one_does(trained, folder, tmp_path):
       )
 
 
+@pytest.mark.nightly
 def test_the_codec_that_comes_along_needs_no_training(trained, run, tmp_path):
   workdir = tmp_path / "run"
   flags = (data_flags(trained[1]), f"--workdir={workdir}", NO_TENSORFLOW)
@@ -215,6 +217,7 @@ def test_speaks(trained, run, prompt, tmp_path):
   assert rate_hz == 16_000 and np.isfinite(wav).all()
 
 
+@pytest.mark.nightly
 def test_goes_on_from_a_trained_model(trained, run, attempt, tmp_path):
   """Before its first step it measures what the other measured at its end."""
   workdir, data = trained

@@ -100,6 +100,7 @@ def _speak(generate, params, batch, voices, key):
   return np.asarray(ns2_stage.denormalise(_frozen(), latents))
 
 
+@pytest.mark.nightly
 def test_phones_and_voices_come_out_where_they_should():
   config = _config()
   stage, rng = stages.build(config), np.random.default_rng(2)

@@ -29,6 +29,7 @@ def contents(bucket):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_in_a_bucket_goes_on_and_may_be_moved(bucket, tmp_path):
   whole = toy.run(tmp_path / "whole", toy.make_config(12))
   run = paths.resolve("gs://bucket/run")
