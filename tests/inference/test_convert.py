@@ -46,6 +46,7 @@ def test_conversion_keeps_timing_and_moves_the_pitch(heard):
   assert len(speech.wav) == len(heard.wav)
 
 
+@pytest.mark.nightly
 def test_the_same_voice_gives_the_recording_back_and_another_does_not(heard):
   """What the codec makes of it, that is."""
   synthesizer = Synthesizer.load()

@@ -248,6 +248,7 @@ def test_goes_on_from_a_trained_model(trained, run, attempt, tmp_path):
   assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.nightly
 def test_evaluates_again_as_asked(trained, run, tmp_path):
   workdir = tmp_path / "again"
   shutil.copytree(trained[0], workdir)

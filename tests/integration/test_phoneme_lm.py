@@ -8,7 +8,7 @@ import pytest
 from ns_jax.text import sup_phonemes
 from tests import commands
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,6 @@ def flags(tmp_path_factory):
   return f"--config.data.corpus={book}", f"--config.data.dir={root / 'data'}"
 
 
-@pytest.mark.nightly
 def test_a_text_is_learned_from_and_a_run_goes_on(run, flags, tmp_path):
   whole, parts = tmp_path / "whole", tmp_path / "parts"
   run(*flags, f"--workdir={whole}")

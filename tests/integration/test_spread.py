@@ -17,7 +17,7 @@ MESHES = ((8, 1, 1), (1, 8, 1), (2, 2, 2))
 # Of each process: all of them compile everything.
 FLEETS = ((2, 4, (2, 2, 2)), (4, 2, (4, 2, 1)))
 OFTEN = {
-  *((name, (2, 2, 2)) for name in ("aligner", "codec", "phoneme_lm")),
+  *((name, (2, 2, 2)) for name in ("aligner", "codec")),
   ("phoneme_lm", FLEETS[0]),
 }
 

@@ -68,6 +68,7 @@ def test_documents_it_leads_to_exist(notebook):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_trains_shows_and_speaks(notebook, tmp_path, monkeypatch):
   settings_of(notebook).source += SETTINGS
   monkeypatch.setenv("PYTHONPATH", str(commands.ROOT))

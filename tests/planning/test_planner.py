@@ -141,6 +141,7 @@ def quick():
 @NEEDS_LIBTPU
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
+@pytest.mark.nightly
 def test_tiny_ns2_for_a_slice_that_is_not_there(run):
   lines = []
   step = planner.compile_candidate(

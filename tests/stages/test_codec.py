@@ -105,6 +105,7 @@ def test_generator_loss_is_the_weighted_sum(stage, state):
     assert moved == (step > 0)
 
 
+@pytest.mark.nightly
 def test_other_forms_learn_every_parameter():
   """Narrow stages, snake, bands alone and balanced losses, all at once."""
   config = _config()

@@ -169,6 +169,7 @@ def test_each_loss_of_a_phase_teaches_what_it_should(
   assert found == reached
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("phase", range(3))
 def test_every_phase_steps(batch, state, phase):
   """Logs are finite; in tuning, L_e2e alone teaches what is said."""

@@ -55,6 +55,7 @@ def _trained():
   return start, state, losses
 
 
+@pytest.mark.nightly
 def test_the_student_is_the_teacher_at_first_and_learns():
   start, state, losses = _trained()
   jax.tree.map(
