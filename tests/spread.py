@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few steps of a stage's tiny preset, on a mesh of any size."""
 
+import functools
 import importlib
 import pathlib
 from unittest import mock
 
 import jax
+import optax
 
 from ns_jax import sharding, stages
 from ns_jax.apps import starting, synthetic
@@ -13,15 +15,33 @@ from ns_jax.training.program import Program
 from ns_jax.training.state import create_state
 
 _ROWS, _STEPS = 8, 3
+_EPS = 1e-2  # of Adam
+_LEARNING_RATES = {"aligner": 10.0}  # whose gradients are small; others 1e-3
+
+
+def _shaken(params):
+  """Parameters that are none of them zero, and no student's its teacher's."""
+  leaves, structure = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  moved = [
+    leaf + 0.05 * jax.random.normal(key, leaf.shape, leaf.dtype)
+    for leaf, key in zip(leaves, keys, strict=True)
+  ]
+  return jax.tree.unflatten(structure, moved)
 
 
 def losses(name, mesh):
   """What steps of the last phase of a stage log: metric to a value a step."""
   config = importlib.import_module(f"configs.{name}").get_config("tiny")
   starting.adopt(config, pathlib.Path("none"))
-  # Adam's first steps are as large for gradients that are mere rounding.
-  config.optim.peak_lr = 1e-4
-  stage = stages.build(config)
+  config.optim.peak_lr = _LEARNING_RATES.get(name, 1e-3)
+  # Adam's first steps are as large for gradients that are mere rounding, unless
+  # what it adds to their size is larger than they are.
+  with (
+    mock.patch.object(optax, "adam", functools.partial(optax.adam, eps=_EPS)),
+    mock.patch.object(optax, "adamw", functools.partial(optax.adamw, eps=_EPS)),
+  ):
+    stage = stages.build(config)
   rows = synthetic.batch(config, stage, _ROWS)
   share = _ROWS // jax.process_count()
   first = share * jax.process_index()
@@ -30,9 +50,7 @@ def losses(name, mesh):
 
   def make(batch, frozen):
     state = create_state(stage, jax.random.key(0), batch, frozen)
-    # A student that is still its teacher has a loss of nothing but rounding.
-    moved = jax.tree.map(lambda leaf: 1.05 * leaf, state.params)
-    return state.replace(params=moved)
+    return state.replace(params=_shaken(state.params))
 
   with jax.set_mesh(mesh):
     batch = sharding.to_global(own, mesh)
