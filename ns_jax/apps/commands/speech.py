@@ -39,7 +39,7 @@ _TEXT_OF_SOURCE = click.option(
 )
 
 
-@click.command()
+@shared.verb()
 @click.option("--text", help="What to say; of any length.")
 @click.option(
   "--text-file",
@@ -99,38 +99,35 @@ def synthesize(
   temperature: float | None,
   guidance: float | None,
   overwrite: bool,
-) -> None:
+) -> shared.Done:
   """Says a text in the voice of a recording.
 
   Example: ns-jax synthesize --text "Hello." --prompt voice.wav --out hello.wav
   """
+  if (text is None) == (text_file is None):
+    raise UserError("give one of --text and --text-file")
+  from ns_jax.apps import speaking
+  from ns_jax.inference.utterance import Manner
 
-  def job() -> int:
-    if (text is None) == (text_file is None):
-      raise UserError("give one of --text and --text-file")
-    from ns_jax.apps import speaking
-    from ns_jax.inference.utterance import Manner
-
-    terminal.cache_compiled()
-    texts = speaking.read_texts(text_file) if text_file else [text or ""]
-    seconds = speaking.synthesize(
-      texts,
-      prompts,
-      out,
-      model=model,
-      sampling=speaking.Sampling(solver, steps, temperature, guidance),
-      manner=Manner(speed, pitch, energy),
-      seed=seed,
-      into_folder=text_file is not None,
-      overwrite=overwrite,
-    )
-    click.echo(f"{out}: {seconds:.2f} s of speech")
-    return 0
-
-  shared.run(job)
+  terminal.cache_compiled()
+  texts = speaking.read_texts(text_file) if text_file else [text or ""]
+  seconds = speaking.synthesize(
+    texts,
+    prompts,
+    out,
+    model=model,
+    sampling=speaking.Sampling(solver, steps, temperature, guidance),
+    manner=Manner(speed, pitch, energy),
+    seed=seed,
+    into_folder=text_file is not None,
+    overwrite=overwrite,
+  )
+  return shared.Done(
+    f"{out}: {seconds:.2f} s of speech", {"out": out, "audio_sec": seconds}
+  )
 
 
-@click.command()
+@shared.verb()
 @click.argument("source")
 @_TEXT_OF_SOURCE
 @click.option(
@@ -148,26 +145,21 @@ def convert(
   model: str,
   steps: int,
   overwrite: bool,
-) -> None:
+) -> shared.Done:
   """Says the recording SOURCE again in another voice, with its timing.
 
   Example: ns-jax convert me.wav --text "Hello." --prompt you.wav --out out.wav
   """
+  from ns_jax.apps import speaking
 
-  def job() -> int:
-    from ns_jax.apps import speaking
-
-    terminal.cache_compiled()
-    speaking.convert_voice(
-      source, text, prompt, out, model=model, steps=steps, overwrite=overwrite
-    )
-    click.echo(out)
-    return 0
-
-  shared.run(job)
+  terminal.cache_compiled()
+  speaking.convert_voice(
+    source, text, prompt, out, model=model, steps=steps, overwrite=overwrite
+  )
+  return shared.Done(out, {"out": out})
 
 
-@click.command()
+@shared.verb()
 @click.argument("source")
 @_TEXT_OF_SOURCE
 @click.option(
@@ -191,33 +183,28 @@ def enhance(
   model: str,
   steps: int,
   overwrite: bool,
-) -> None:
+) -> shared.Done:
   """Says the noisy recording SOURCE again without the noise.
 
   Example: ns-jax enhance street.wav --text "Hello." --prompt me.wav --out o.wav
   """
+  from ns_jax.apps import speaking
 
-  def job() -> int:
-    from ns_jax.apps import speaking
-
-    terminal.cache_compiled()
-    speaking.enhance(
-      source,
-      text,
-      prompt,
-      noise,
-      out,
-      model=model,
-      steps=steps,
-      overwrite=overwrite,
-    )
-    click.echo(out)
-    return 0
-
-  shared.run(job)
+  terminal.cache_compiled()
+  speaking.enhance(
+    source,
+    text,
+    prompt,
+    noise,
+    out,
+    model=model,
+    steps=steps,
+    overwrite=overwrite,
+  )
+  return shared.Done(out, {"out": out})
 
 
-@click.command()
+@shared.verb()
 @click.argument("song")
 @click.option(
   "--text", help="What is sung, where SONG is a recording to sing like."
@@ -255,34 +242,31 @@ def sing(
   vibrato: float,
   seed: int,
   overwrite: bool,
-) -> None:
+) -> shared.Done:
   """Sings a score with lyrics (MusicXML, MIDI) in the voice of a recording.
 
   Example: ns-jax sing twinkle.musicxml --prompt voice.wav --out song.wav
   """
+  from ns_jax.apps import speaking
+  from ns_jax.singing.plan import Rendition
 
-  def job() -> int:
-    from ns_jax.apps import speaking
-    from ns_jax.singing.plan import Rendition
-
-    terminal.cache_compiled()
-    rendition = Rendition(
-      transpose_semitones=transpose,
-      glide_sec=glide,
-      vibrato_cents=vibrato,
-      margin_sec=_MARGIN_SEC,
-    )
-    seconds = speaking.sing(
-      song,
-      text,
-      prompt,
-      out,
-      model=model,
-      rendition=rendition,
-      seed=seed,
-      overwrite=overwrite,
-    )
-    click.echo(f"{out}: {seconds:.2f} s of song")
-    return 0
-
-  shared.run(job)
+  terminal.cache_compiled()
+  rendition = Rendition(
+    transpose_semitones=transpose,
+    glide_sec=glide,
+    vibrato_cents=vibrato,
+    margin_sec=_MARGIN_SEC,
+  )
+  seconds = speaking.sing(
+    song,
+    text,
+    prompt,
+    out,
+    model=model,
+    rendition=rendition,
+    seed=seed,
+    overwrite=overwrite,
+  )
+  return shared.Done(
+    f"{out}: {seconds:.2f} s of song", {"out": out, "audio_sec": seconds}
+  )
