@@ -115,7 +115,7 @@ setuptools.setup(
   ],
   package_data={
     "data_pipelines.corpora": ["*.txt"],
-    "ns_jax": ["bundles/*/*"],
+    "ns_jax": ["bundles/*/*", "examples/*"],
     "ns_jax.evaluation": ["*.txt"],
   },
   install_requires=CORE + TENSORFLOW,
