@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import logging
 import os
+import pathlib
 import sys
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,7 @@ from ns_jax import files
 from ns_jax.errors import Preempted, UnreachableError, UserError
 
 BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
+_CACHE = "JAX_COMPILATION_CACHE_DIR"
 _IS_HUSHED = contextvars.ContextVar("hushed", default=False)
 
 
@@ -52,9 +54,14 @@ def cache_compiled() -> None:
   """Keeps compiled programs, so that what goes on does not compile again."""
   import jax
 
-  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    cache = os.path.expanduser("~/.cache/ns_jax/compiled")
-    jax.config.update("jax_compilation_cache_dir", cache)
+  if _CACHE not in os.environ:
+    jax.config.update("jax_compilation_cache_dir", str(compiled_dir()))
+
+
+def compiled_dir() -> pathlib.Path:
+  """Where compiled programs are kept."""
+  given = os.environ.get(_CACHE, "~/.cache/ns_jax/compiled")
+  return pathlib.Path(given).expanduser()
 
 
 def guarded(run: Callable[[], int | None]) -> int | None:

@@ -4,6 +4,7 @@
 import json
 import logging
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -121,7 +122,7 @@ def test_help_is_whole(name):
   result = CliRunner().invoke(cli.cli, [name, "--help"])
   assert result.exit_code == 0
   lines = result.stdout.splitlines()
-  assert lines[lines.index("  Example:") + 1].startswith(f"    ns-jax {name} ")
+  assert lines[lines.index("  Example:") + 1].startswith(f"    ns-jax {name}")
   options = [line.split()[0] for line in lines if line.startswith("  --")]
   assert options[-2:] == ["--json", "--quiet"]
   undescribed = [
@@ -130,3 +131,12 @@ def test_help_is_whole(name):
     if isinstance(parameter, click.Option) and not parameter.help
   ]
   assert not undescribed
+
+
+def test_one_page_knows_all_verbs_and_statuses():
+  page = (pathlib.Path(__file__).parents[2] / "docs/command.md").read_text()
+  assert not [name for name in cli.cli.commands if f"`{name}`" not in page]
+  said = CliRunner().invoke(cli.cli, ["--help"]).stdout
+  told = " ".join(said.partition("Exit statuses:")[2].split())
+  rows = re.findall(r"^\| (\d+) \| (.*) \|$", page, re.MULTILINE)
+  assert told == " ".join(f"{status} {meaning}" for status, meaning in rows)

@@ -5,13 +5,13 @@ import pathlib
 
 import click
 
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 from ns_jax.errors import UserError
 
 
 @shared.verb()
-@click.argument("workdir")
-@click.argument("out")
+@click.argument("workdir", type=options.PATH)
+@click.argument("out", type=options.PATH)
 @click.option(
   "--card",
   required=True,

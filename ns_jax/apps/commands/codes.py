@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ns_jax.apps import terminal
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 
 if TYPE_CHECKING:
   from ns_jax.apps import coding
@@ -16,14 +16,17 @@ _CODEC = click.option(
   "--codec",
   default="shipped",
   show_default=True,
+  type=options.PATH,
   metavar="FOLDER",
   help="Bundle or workdir of a codec; 'shipped' comes along.",
 )
 
 
 @shared.verb()
-@click.argument("sources", nargs=-1, required=True, metavar="AUDIO...")
-@click.argument("target")
+@click.argument(
+  "sources", nargs=-1, required=True, type=options.PATH, metavar="AUDIO..."
+)
+@click.argument("target", type=options.PATH)
 @click.option(
   "--codebooks",
   default=8,
@@ -64,8 +67,10 @@ def encode(
 
 
 @shared.verb()
-@click.argument("sources", nargs=-1, required=True, metavar="CODES...")
-@click.argument("target")
+@click.argument(
+  "sources", nargs=-1, required=True, type=options.PATH, metavar="CODES..."
+)
+@click.argument("target", type=options.PATH)
 @_CODEC
 @shared.OVERWRITE
 def decode(

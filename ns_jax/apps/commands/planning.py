@@ -6,12 +6,16 @@ import os
 
 import click
 
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 
 
 @shared.verb(context_settings={"ignore_unknown_options": True})
 @click.option(
-  "--config", required=True, metavar="FILE[:PRESET]", help="The run's config."
+  "--config",
+  required=True,
+  type=options.ConfigFile(),
+  metavar="FILE[:PRESET]",
+  help="The run's config.",
 )
 @click.option(
   "--topology",
@@ -54,11 +58,11 @@ def plan(
   quick: bool,
   overrides: tuple[str, ...],
 ) -> shared.Done:
-  """Compiles the train step for a slice of TPUs and says what it will take.
+  """Says what training will take on TPUs, without one.
 
-  Memory of a chip, what it computes, moves and sends, and from these bounds on
-  the time of a step. No TPU is needed; compiling takes minutes. OVERRIDES are
-  fields of the config, as --config.train.batch_size=32.
+  Compiles the train step for a slice of them, which takes minutes: memory of a
+  chip, what it computes, moves and sends, and from these bounds on the time of
+  a step. OVERRIDES are fields of the config, as --config.train.batch_size=32.
 
   Example: ns-jax plan --config configs/ns2.py:paper --topology v5e-16
   """

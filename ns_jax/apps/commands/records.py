@@ -6,11 +6,11 @@ import pathlib
 import click
 
 from ns_jax.apps import terminal
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 
 
 @shared.verb()
-@click.argument("source")
+@click.argument("source", type=options.PATH)
 @click.option(
   "--out",
   required=True,
@@ -156,7 +156,9 @@ def prepare(
   help="Folder for the page; by default 'inspect' beside the records.",
 )
 def inspect(records: pathlib.Path, out: pathlib.Path | None) -> shared.Done:
-  """Counts what is in RECORDS and writes a page with pictures and warnings.
+  """Counts what is in RECORDS and writes a page about it.
+
+  With pictures and warnings.
 
   Example: ns-jax inspect records/ljspeech
   """

@@ -21,6 +21,16 @@ SOME_REJECTED = 3  # exit status: done, but some clips were left out
 OVERWRITE = click.option(
   "--overwrite", is_flag=True, help="Replace files that are there already."
 )
+EXIT_STATUSES = """\b
+Exit statuses:
+  0    done
+  1    something is broken: storage that cannot be reached, a bug, or what
+       doctor found
+  2    a mistake in what was asked; one line on stderr says which
+  3    done, but some files or clips were left out
+  130  stopped by Ctrl-C
+  143  training was stopped by SIGTERM, and has saved
+"""
 _JSON, _STDOUT, _PIPED = (f"ns_jax.{key}" for key in ("json", "out", "piped"))
 
 

@@ -6,19 +6,16 @@ import pathlib
 import click
 
 from ns_jax.apps import terminal
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 from ns_jax.errors import UserError
 
 _MARGIN_SEC = 0.2  # before a song, for the consonants of its first note
-_MODEL = click.option(
-  "--model",
-  default="shipped",
-  show_default=True,
-  metavar="FOLDER",
-  help="Bundle or workdir of ns2; 'shipped' comes along.",
-)
 _WAVE_OUT = click.option(
-  "--out", required=True, metavar="WAV", help="Wave file to write."
+  "--out",
+  required=True,
+  type=options.PATH,
+  metavar="WAV",
+  help="Wave file to write.",
 )
 _STEPS_EACH_WAY = click.option(
   "--steps",
@@ -26,13 +23,6 @@ _STEPS_EACH_WAY = click.option(
   default=25,  # inference.convert.STEPS
   show_default=True,
   help="Of the solver, each way.",
-)
-_SEED = click.option(
-  "--seed",
-  type=click.IntRange(0, 2**31 - 1),
-  default=0,
-  show_default=True,
-  help="Another rendition.",
 )
 _TEXT_OF_SOURCE = click.option(
   "--text", required=True, help="What is said in SOURCE."
@@ -50,19 +40,18 @@ _TEXT_OF_SOURCE = click.option(
   "--prompt",
   "prompts",
   multiple=True,
+  type=options.PATH,
   metavar="AUDIO",
   help="A few seconds of the voice; repeatable. A model of ns1 has its own.",
 )
 @click.option(
-  "--out", required=True, metavar="WAV", help="Wave file or folder to write."
+  "--out",
+  required=True,
+  type=options.PATH,
+  metavar="WAV",
+  help="Wave file or folder to write.",
 )
-@click.option(
-  "--model",
-  default="shipped",
-  show_default=True,
-  metavar="FOLDER",
-  help="Bundle or workdir of ns2 or ns1; 'shipped' comes along.",
-)
+@options.MODEL
 @click.option(
   "--speed", default=1.0, show_default=True, help="2: twice as fast."
 )
@@ -72,8 +61,10 @@ _TEXT_OF_SOURCE = click.option(
 @click.option(
   "--energy", default=0.0, show_default=True, help="Decibels louder or softer."
 )
-@_SEED
-@click.option("--solver", help="Of the diffusion: euler, heun, dpmpp_2m, ...")
+@options.SEED
+@click.option(
+  "--solver", type=click.Choice(options.SOLVERS), help="Of the diffusion."
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Of the solver.")
 @click.option(
   "--temperature",
@@ -128,13 +119,17 @@ def synthesize(
 
 
 @shared.verb()
-@click.argument("source")
+@click.argument("source", type=options.PATH)
 @_TEXT_OF_SOURCE
 @click.option(
-  "--prompt", required=True, metavar="AUDIO", help="Who is to say it."
+  "--prompt",
+  required=True,
+  type=options.PATH,
+  metavar="AUDIO",
+  help="Who is to say it.",
 )
 @_WAVE_OUT
-@_MODEL
+@options.MODEL
 @_STEPS_EACH_WAY
 @shared.OVERWRITE
 def convert(
@@ -146,7 +141,9 @@ def convert(
   steps: int,
   overwrite: bool,
 ) -> shared.Done:
-  """Says the recording SOURCE again in another voice, with its timing.
+  """Says a recording again in another voice.
+
+  The timing of SOURCE stays as it is.
 
   Example: ns-jax convert me.wav --text "Hello." --prompt you.wav --out out.wav
   """
@@ -160,18 +157,23 @@ def convert(
 
 
 @shared.verb()
-@click.argument("source")
+@click.argument("source", type=options.PATH)
 @_TEXT_OF_SOURCE
 @click.option(
-  "--prompt", required=True, metavar="AUDIO", help="The speaker without noise."
+  "--prompt",
+  required=True,
+  type=options.PATH,
+  metavar="AUDIO",
+  help="The speaker without noise.",
 )
 @click.option(
   "--noise",
+  type=options.PATH,
   metavar="AUDIO",
   help="The noise alone, as loud as in SOURCE; else heard in its pauses.",
 )
 @_WAVE_OUT
-@_MODEL
+@options.MODEL
 @_STEPS_EACH_WAY
 @shared.OVERWRITE
 def enhance(
@@ -184,7 +186,7 @@ def enhance(
   steps: int,
   overwrite: bool,
 ) -> shared.Done:
-  """Says the noisy recording SOURCE again without the noise.
+  """Says a noisy recording again without the noise.
 
   Example: ns-jax enhance street.wav --text "Hello." --prompt me.wav --out o.wav
   """
@@ -205,15 +207,19 @@ def enhance(
 
 
 @shared.verb()
-@click.argument("song")
+@click.argument("song", type=options.PATH)
 @click.option(
   "--text", help="What is sung, where SONG is a recording to sing like."
 )
 @click.option(
-  "--prompt", required=True, metavar="AUDIO", help="Who is to sing it."
+  "--prompt",
+  required=True,
+  type=options.PATH,
+  metavar="AUDIO",
+  help="Who is to sing it.",
 )
 @_WAVE_OUT
-@_MODEL
+@options.MODEL
 @click.option(
   "--transpose", default=0.0, show_default=True, help="Semitones up or down."
 )
@@ -229,7 +235,7 @@ def enhance(
   show_default=True,
   help="Cents up and down, in a score.",
 )
-@_SEED
+@options.SEED
 @shared.OVERWRITE
 def sing(
   song: str,
@@ -243,7 +249,9 @@ def sing(
   seed: int,
   overwrite: bool,
 ) -> shared.Done:
-  """Sings a score with lyrics (MusicXML, MIDI) in the voice of a recording.
+  """Sings a score in the voice of a recording.
+
+  SONG is MusicXML or MIDI with lyrics, or somebody singing what --text says.
 
   Example: ns-jax sing twinkle.musicxml --prompt voice.wav --out song.wav
   """
