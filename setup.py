@@ -73,17 +73,22 @@ JUDGES = [
   "transformers>=4.48",
 ]
 
+# The page: gradio brings fastapi and uvicorn, which serve it.
+DEMO = ["fastapi>=0.115", "gradio>=6.0", "uvicorn>=0.30"]
+
 GCS = ["gcsfs>=2025.3"]  # workdirs and records in gs:// buckets
 
 EXTRAS = {
   "cuda": ["jax[cuda12]"],
   "tpu": ["jax[tpu]"],
   "plan": ["jax[tpu]"],  # libtpu of the version that fits, without a TPU
+  "demo": DEMO,
   "eval": EVAL,
   "gcs": GCS,
   "judges": JUDGES,
   "apps": ["tensorboard>=2.19"],
   "dev": [
+    *DEMO,
     *EVAL,
     *GCS,
     *WORDS,
@@ -91,6 +96,7 @@ EXTRAS = {
     "nbclient>=0.10",
     "nbformat>=5.10",
     "nbstripout>=0.8",
+    "playwright>=1.50",
     "pre-commit>=4.0",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.3",
@@ -116,7 +122,7 @@ setuptools.setup(
   ],
   package_data={
     "data_pipelines.corpora": ["*.txt"],
-    "ns_jax": ["bundles/*/*"],
+    "ns_jax": ["bundles/*/*", "examples/*"],
     "ns_jax.evaluation": ["*.txt"],
   },
   install_requires=CORE + TENSORFLOW,

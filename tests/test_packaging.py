@@ -56,7 +56,8 @@ def test_build_copies_every_source_and_data_file(tmp_path):
     path.relative_to(ROOT)
     for package in PACKAGES
     for path in (ROOT / package).rglob("*")
-    if path.suffix in (".py", ".txt") or "bundles" in path.parts
+    if path.suffix in (".py", ".txt")
+    or {"bundles", "examples"} & set(path.parts)
     if path.is_file()
   }
   built = {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()}
@@ -65,7 +66,7 @@ def test_build_copies_every_source_and_data_file(tmp_path):
 
 def test_every_imported_library_is_required(setup_arguments):
   needed = setup_arguments["install_requires"]
-  for extra in ("eval", "gcs", "judges"):
+  for extra in ("demo", "eval", "gcs", "judges"):
     needed += setup_arguments["extras_require"][extra]
   required = {_distribution(requirement) for requirement in needed}
   imported = {
