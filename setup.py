@@ -138,7 +138,7 @@ setuptools.setup(
   ],
   package_data={
     "data_pipelines.corpora": ["*.txt"],
-    "ns_jax": ["bundles/*/*", "examples/**", "py.typed"],
+    "ns_jax": ["bundles/*/*", "examples/*", "py.typed"],
     "ns_jax.evaluation": ["*.txt"],
   },
   install_requires=CORE + TENSORFLOW,
