@@ -38,12 +38,12 @@ def find(name: str) -> str:
   """Finds the file of a config.
 
   Args:
-    name: of a file, or of one that comes along: configs/ns2.py; a preset may
-      follow after a colon.
+    name: of a file, or of one that comes along: configs/ns2.py, or just ns2; a
+      preset may follow after a colon.
 
   Returns:
-    The same with the path of a file that is there. One in the current folder
-    comes before one that comes along.
+    The same with the path of a file that is there. One of the user's comes
+    before one that comes along.
 
   Raises:
     UserError: there is no such file.
@@ -51,13 +51,14 @@ def find(name: str) -> str:
   file, colon, preset = name.partition(":")
   path = pathlib.Path(file).expanduser()
   if not path.is_file():
-    installed = _installed().get(path.as_posix())
-    if installed is None:
+    installed = _installed()
+    short = path.as_posix().removeprefix(f"{_PACKAGE}/").removesuffix(".py")
+    if short not in installed:
       raise UserError(
         f"--config={file}: there is no such file; those that come along are "
-        + ", ".join(_installed())
+        + ", ".join(f"{_PACKAGE}/{name}.py" for name in installed)
       )
-    path = installed
+    path = installed[short]
   return f"{path}{colon}{preset}"
 
 
@@ -69,11 +70,11 @@ class _Parser(parsers.ConfigFileFlagParser):
 
 
 def _installed() -> dict[str, pathlib.Path]:
-  """Configs that come along, by the names they have in the repository."""
+  """Configs that come along, by their names."""
   spec = util.find_spec(_PACKAGE)
   found = {}
   for folder in (spec and spec.submodule_search_locations) or ():
     for path in sorted(pathlib.Path(folder).glob("*.py")):
       if "def get_config(" in path.read_text(encoding="utf-8"):
-        found.setdefault(f"{_PACKAGE}/{path.name}", path)  # as imports do
+        found.setdefault(path.stem, path)  # as imports do
   return found

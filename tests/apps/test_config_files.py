@@ -21,7 +21,8 @@ def elsewhere(tmp_path, monkeypatch):
 def test_configs_that_come_along_are_found_from_anywhere():
   wanted = ROOT / "configs" / "ns2.py"
   assert config_files.find("configs/ns2.py") == str(wanted)
-  assert config_files.find("configs/ns2.py:tiny") == f"{wanted}:tiny"
+  for name in ("configs/ns2.py:tiny", "ns2.py:tiny", "ns2:tiny"):
+    assert config_files.find(name) == f"{wanted}:tiny"
   config = planning.load_config(
     "configs/ns2.py:tiny", ["--config.train.batch_size=7"]
   )
@@ -40,7 +41,10 @@ def test_a_file_that_is_there_comes_first(elsewhere):
   assert planning.load_config("configs/ns2.py:tiny", []).stage == "ns1"
 
 
-@pytest.mark.parametrize("name", ["configs/no.py", "ns2.py", "configs", ""])
+@pytest.mark.parametrize(
+  "name",
+  ["configs/no.py", "my/ns2.py", "/configs/ns2.py", "ns2.txt", "configs", ""],
+)
 def test_other_files_are_one_line_that_names_those_that_come_along(name):
   with pytest.raises(UserError) as caught:
     planning.load_config(f"{name}:tiny", [])
