@@ -106,15 +106,38 @@ EXTRAS = {
   ],
 }
 
+KEYWORDS = (
+  "speech synthesis, text to speech, voice cloning, voice conversion, singing, "
+  "neural audio codec, latent diffusion, NaturalSpeech, SoundStream, JAX, Flax"
+)
+
+CLASSIFIERS = [
+  "Development Status :: 4 - Beta",
+  "Intended Audience :: Developers",
+  "Intended Audience :: Science/Research",
+  "Operating System :: POSIX :: Linux",
+  "Programming Language :: Python :: 3",
+  "Programming Language :: Python :: 3.11",
+  "Programming Language :: Python :: 3.12",
+  "Programming Language :: Python :: 3.13",
+  "Topic :: Multimedia :: Sound/Audio :: Speech",
+  "Topic :: Scientific/Engineering :: Artificial Intelligence",
+  "Typing :: Typed",
+]
+
 setuptools.setup(
   name="ns_jax",
   version=re.search(
     r'__version__ = "(.+)"', (HERE / "ns_jax" / "__init__.py").read_text()
   ).group(1),
-  description="NaturalSpeech and NaturalSpeech 2 in JAX/Flax.",
+  description="NaturalSpeech and NaturalSpeech 2 in JAX/Flax: text and a few "
+  "seconds of a voice to that voice saying the text.",
   long_description=(HERE / "README.md").read_text(encoding="utf-8"),
   long_description_content_type="text/markdown",
+  author="The ns_jax authors",
   license="Apache-2.0",
+  keywords=KEYWORDS,
+  classifiers=CLASSIFIERS,
   python_requires=">=3.11",
   packages=[
     *setuptools.find_packages(include=["ns_jax*", "data_pipelines*"]),
@@ -122,7 +145,7 @@ setuptools.setup(
   ],
   package_data={
     "data_pipelines.corpora": ["*.txt"],
-    "ns_jax": ["bundles/*/*", "examples/*"],
+    "ns_jax": ["bundles/*/*", "examples/*", "py.typed"],
     "ns_jax.evaluation": ["*.txt"],
   },
   install_requires=CORE + TENSORFLOW,

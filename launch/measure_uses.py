@@ -21,7 +21,7 @@ import numpy as np
 import tqdm
 
 from data_pipelines.records import Records
-from ns_jax import audio
+from ns_jax import audio, paths
 from ns_jax.apps import terminal
 from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
@@ -40,7 +40,7 @@ from ns_jax.inference.utterance import Utterance
 from ns_jax.singing.plan import Rendition, plan
 from ns_jax.singing.score import read_score
 
-_SONG = pathlib.Path(__file__).parents[1] / "examples/twinkle.musicxml"
+_SONG = paths.EXAMPLES / "twinkle.musicxml"
 _MARGIN_SEC = 0.2
 _SNR_DB = 5.0
 

@@ -153,8 +153,8 @@ def check_readable(path: str | pathlib.Path) -> pathlib.Path:
   Raises:
     UserError: it is not, or cannot be read.
   """
-  path = pathlib.Path(path)
   try:
+    path = paths.or_example(path)
     if not path.exists() and not path.is_symlink():
       raise UserError(f"{path}: no such audio file")
     mode = path.stat().st_mode

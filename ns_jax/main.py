@@ -12,14 +12,11 @@ from collections.abc import Sequence
 
 import jax
 from absl import app, flags
-from ml_collections import config_flags
 
-from ns_jax.apps import processes, terminal
+from ns_jax.apps import config_files, processes, terminal
 from ns_jax.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Config file with an optional preset, configs/ns2.py:tiny."
-)
+_CONFIG = config_files.define()
 _MODE = flags.DEFINE_enum(
   "mode", "train", ["train", "evaluate", "synthesize"], "What to do."
 )

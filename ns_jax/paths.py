@@ -20,6 +20,7 @@ from fsspec import config
 from ns_jax.errors import UserError
 
 Path = pathlib.Path | epath.Path
+EXAMPLES = pathlib.Path(__file__).parent / "examples"
 
 _SCHEME = "gs://"
 # epath would have TensorFlow read buckets, and that takes long to import.
@@ -53,6 +54,15 @@ def resolve(name: str | Path) -> Path:
   if is_remote(path):
     return path
   return pathlib.Path(path).expanduser().absolute()
+
+
+def or_example(name: str | pathlib.Path) -> pathlib.Path:
+  """The file of a name; examples/NAME, where that is none, comes along."""
+  path = pathlib.Path(name)
+  if path.parts[:1] == (EXAMPLES.name,) and not path.exists():
+    example = EXAMPLES.joinpath(*path.parts[1:])
+    return example if example.is_file() else path
+  return path
 
 
 def names(folder: Path) -> list[str]:

@@ -6,10 +6,12 @@ import zipfile
 
 import mido
 
+from ns_jax import paths
+
 _DIVISIONS = 4  # of a quarter
 TICKS = 480  # of a quarter, in MIDI
 
-TWINKLE = pathlib.Path(__file__).parents[1] / "examples" / "twinkle.musicxml"
+TWINKLE = paths.EXAMPLES / "twinkle.musicxml"
 
 
 def note(pitch: str, quarters: float, *lyrics: str, extra: str = "") -> str:

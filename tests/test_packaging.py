@@ -15,6 +15,7 @@ import pytest
 import setuptools
 
 import ns_jax
+from ns_jax import paths
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("ns_jax", "data_pipelines", "configs")
@@ -56,12 +57,38 @@ def test_build_copies_every_source_and_data_file(tmp_path):
     path.relative_to(ROOT)
     for package in PACKAGES
     for path in (ROOT / package).rglob("*")
-    if path.suffix in (".py", ".txt")
+    if path.suffix in (".py", ".txt", ".typed")
     or {"bundles", "examples"} & set(path.parts)
     if path.is_file()
   }
   built = {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()}
   assert built == wanted
+
+
+def test_the_source_distribution_is_the_project(tmp_path):
+  subprocess.run(
+    [sys.executable, "setup.py", "-q", "egg_info", "-e", str(tmp_path)],
+    cwd=ROOT,
+    check=True,
+    capture_output=True,
+  )
+  listed = (tmp_path / "ns_jax.egg-info" / "SOURCES.txt").read_text()
+  tracked = subprocess.run(
+    ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
+  ).stdout.splitlines()
+  assert set(tracked) - {".gitignore"} <= set(listed.splitlines())
+
+
+def test_examples_are_links_to_those_that_come_along():
+  links = {
+    path.name: path.readlink()
+    for path in (ROOT / "examples").iterdir()
+    if path.is_symlink()
+  }
+  assert links == {
+    path.name: pathlib.Path("..", path.relative_to(ROOT))
+    for path in paths.EXAMPLES.iterdir()
+  }
 
 
 def test_every_imported_library_is_required(setup_arguments):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ns_jax import files, paths
+from ns_jax import audio, files, paths
 from ns_jax.errors import UserError
 from tests import gcs
 
@@ -25,6 +25,22 @@ def test_paths_of_this_machine_are_as_ever(monkeypatch, tmp_path):
   assert paths.as_path("~/run") == pathlib.Path("~/run")
   assert isinstance(paths.resolve("run"), pathlib.PosixPath)
   assert paths.names(tmp_path / "none") == []
+
+
+def test_examples_are_found_from_anywhere(monkeypatch, tmp_path):
+  monkeypatch.chdir(tmp_path)
+  shipped = paths.EXAMPLES / "twinkle.musicxml"
+  name = pathlib.Path("examples/twinkle.musicxml")
+  assert paths.or_example(str(name)) == shipped and shipped.is_file()
+  none = pathlib.Path("examples/none.wav")
+  assert paths.or_example(none) == none
+  with pytest.raises(UserError, match="examples/none.wav: no such audio file"):
+    audio.decode(none)
+  with pytest.raises(UserError, match="twinkle.musicxml: not readable"):
+    audio.decode(name)
+  name.parent.mkdir()
+  name.touch()  # what is there comes first
+  assert paths.or_example(name) == name
 
 
 def test_what_buckets_need_is_said(monkeypatch):

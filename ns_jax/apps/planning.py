@@ -8,10 +8,9 @@ from typing import Any
 
 import jax
 from absl import flags
-from ml_collections import config_flags
 
 from ns_jax import stages
-from ns_jax.apps import checks, starting, synthetic
+from ns_jax.apps import checks, config_files, starting, synthetic
 from ns_jax.errors import UserError
 from ns_jax.planning import planner, topology
 from ns_jax.planning.compiling import DoesNotFitError, Run
@@ -35,11 +34,7 @@ def load_config(path: str, overrides: Sequence[str]) -> Any:
   """
   values = flags.FlagValues()
   argv = ["ns-jax", f"--config={path}", *overrides]
-  config_flags.DEFINE_config_file(
-    "config",
-    flag_values=values,  # pyright: ignore[reportCallIssue]
-    sys_argv=argv,  # pyright: ignore[reportCallIssue]
-  )
+  config_files.define(values, argv)
   try:
     rest = values(argv)
     values.config.lock()  # a file that could not be read fails at first use

@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 from collections.abc import Iterable
 
+from ns_jax import paths
 from ns_jax.errors import UserError
 from ns_jax.singing import midi, musicxml, raw_score
 from ns_jax.singing.raw_score import RawNote
@@ -55,7 +56,7 @@ def read_score(path: str | pathlib.Path, *, verse: int = 1) -> Score:
   Raises:
     UserError: it cannot be read, has no notes, no lyrics, or is too long.
   """
-  path = pathlib.Path(path)
+  path = paths.or_example(path)
   if not path.is_file():
     raise UserError(f"{path}: no such score")
   notes = _sing_one_at_a_time(_read_file(path, verse))

@@ -71,20 +71,6 @@ echo "${COMPREPLY[@]}"
   assert result.stdout.split() == ["euler", "euler_maruyama"]
 
 
-def test_configs_that_come_along_are_found_anywhere(tmp_path, monkeypatch):
-  monkeypatch.chdir(tmp_path)
-  find = options.ConfigFile()
-  for given in ("ns2:tiny", "ns2.py:tiny", "configs/ns2.py:tiny"):
-    path, preset = find.convert(given, None, None).split(":")
-    assert (commands.ROOT / "configs" / "ns2.py").samefile(
-      path
-    ) and preset == "tiny"
-  for given in ("my/ns2.py", "/configs/ns2.py", "ns9:tiny"):
-    assert find.convert(given, None, None) == given
-  (tmp_path / "ns2.py").touch()
-  assert find.convert("ns2.py:tiny", None, None) == "ns2.py:tiny"
-
-
 def test_mistakes_of_runs_are_one_line(tmp_path):
   result = _ns_jax("train", "ns2:no", "--json", cwd=tmp_path)
   assert (result.returncode, result.stdout) == (2, "")

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ns-jax synthesize`, `convert` and `enhance` on files as people have them."""
 
-import pathlib
-
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -119,8 +117,9 @@ def test_conversion_and_enhancement(run, folder, tmp_path):
     assert soundfile.info(out).frames == 32_000
 
 
-def test_a_score_and_a_recording_are_sung(run, folder, tmp_path):
-  score = pathlib.Path(__file__).parents[2] / "examples" / "twinkle.musicxml"
+def test_a_score_and_a_recording_are_sung(run, folder, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)  # where there are no examples
+  score = "examples/twinkle.musicxml"
   out = tmp_path / "song.wav"
   result = run("sing", score, "--out", out, "--transpose", -5)
   assert result.exit_code == 0, result.output

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options that several verbs have, and what a shell may complete in them."""
 
-import pathlib
 import pkgutil
 
 import click
@@ -46,21 +45,9 @@ class ConfigFile(click.ParamType):
     param: click.Parameter | None,
     ctx: click.Context | None,
   ) -> str:
-    """The file's path, and the preset after a colon.
-
-    Of what comes along, configs/ns2.py:tiny is known where there is no such
-    file, and so is ns2:tiny.
-    """
-    import configs
-
-    name, colon, preset = value.partition(":")
-    path = pathlib.Path(name)
-    if name.startswith("-"):
-      self.fail(f"{name!r}: name the config before its fields", param, ctx)
-    if not path.is_file() and str(path.parent) in (".", "configs"):
-      shipped = pathlib.Path(configs.__path__[0], path.stem).with_suffix(".py")
-      if shipped.is_file():
-        return f"{shipped}{colon}{preset}"
+    """The name as given, which `config_files.find` understands."""
+    if value.startswith("-"):
+      self.fail(f"{value!r}: name the config before its fields", param, ctx)
     return value
 
   def shell_complete(

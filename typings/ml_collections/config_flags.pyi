@@ -1,6 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-from typing import Any
-
-def DEFINE_config_file(
-  name: str, default: str | None = None, help_string: str = ...
-) -> Any: ...
