@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -47,6 +48,8 @@ class Model:
   def __init__(self):
     """Begins with no calls."""
     self.calls: list[Said] = []
+    self.takes_sec = 0.0
+    self.busy, self.busiest = 0, 0  # calls at once
 
   def __call__(self, text, prompt=None, **options):
     """As `TextToSpeech`."""
@@ -70,6 +73,10 @@ class Model:
 
   def _answer(self, verb, **arguments):
     self.calls.append(Said(verb, arguments))
+    self.busy += 1
+    self.busiest = max(self.busiest, self.busy)
+    time.sleep(self.takes_sec)
+    self.busy -= 1
     wav = 0.25 * np.sin(np.arange(8_000) * (2 * np.pi * 220 / 16_000))
     return Audio(
       wav.astype(np.float32),
@@ -148,12 +155,25 @@ def chromium() -> Iterator:
 
 
 @contextlib.contextmanager
-def served(house) -> Iterator[str]:
-  """Serves the page beside the test; yields its address."""
+def served(house, prefix="") -> Iterator[str]:
+  """Serves the page beside the test; yields its address.
+
+  Args:
+    house: what the page works with.
+    prefix: of the path under which a proxy shows it, which the page never sees.
+  """
   with keeping.private(), serving.listen("127.0.0.1", 0) as bound:
-    server = serving.server(serving.application(house))
+    app = serving.application(house, prefix)
+
+    async def proxied(scope, receive, send):
+      path = scope.get("path", "").removeprefix(prefix)
+      await app({**scope, "path": path, "raw_path": None}, receive, send)
+
+    server = serving.server(proxied)
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()
-    yield serving.address(bound)
+    while not server.started:
+      time.sleep(0.05)
+    yield serving.address(bound) + prefix
     server.should_exit = True
     thread.join()

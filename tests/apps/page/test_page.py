@@ -1,23 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page of `ns-jax demo`, used as people use it."""
 
-import os
 import pathlib
-import re
-import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 
-import click.testing
 import numpy as np
 import pytest
 import soundfile
 
-from ns_jax.apps import cli
 from ns_jax.apps.page import house as houses
-from ns_jax.apps.page import keeping, serving
 from ns_jax.apps.page.house import House, Limits
 from ns_jax.errors import UserError
 from ns_jax.inference.codec import SpeechCodec
@@ -240,13 +232,36 @@ def test_fits_a_phone(browser, address):
   context.close()
 
 
-def test_what_visitors_leave_is_private_and_goes(monkeypatch):
-  monkeypatch.setenv("GRADIO_TEMP_DIR", "elsewhere")
-  with keeping.private() as folder:
-    assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
-    assert folder.stat().st_mode & 0o077 == 0
-  assert not folder.exists()
-  assert os.environ["GRADIO_TEMP_DIR"] == "elsewhere"
+def test_serves_one_visitor_at_a_time(browser, address, model):
+  visits = []
+  model.takes_sec, model.busiest = 0.5, 0
+  for tab, example in (("Speak", "The kettle"), ("Sing", "Twinkle")):
+    visit = browsers.Visit(browser.new_page())
+    visit.page.goto(address)
+    visit.open_tab(tab)
+    visit.page.get_by_text(example).click()
+    visit.panel.get_by_label("Clear").first.wait_for()
+    visits.append((visit, tab))
+  for visit, tab in visits:
+    visit.press(tab)
+  for visit, _ in visits:
+    visit.facts()
+    visit.page.close()
+  model.takes_sec = 0.0
+  assert [call.verb for call in model.calls[-2:]] == ["speak", "sing"]
+  assert model.busiest == 1
+
+
+def test_behind_a_proxy(browser, house):
+  with browsers.served(house, "/speech") as address:
+    visit = browsers.Visit(browser.new_page())
+    visit.page.goto(address + "/")
+    visit.page.get_by_text("The kettle is on · Allison").click()
+    visit.panel.get_by_label("Clear").wait_for()
+    visit.press("Speak")
+    visit.facts()
+    assert visit.heard()[0] == pytest.approx(SECONDS)
+    visit.page.close()
 
 
 @pytest.mark.parametrize(
@@ -260,46 +275,3 @@ def test_what_visitors_leave_is_private_and_goes(monkeypatch):
 def test_gives_away_nothing_else(address, path):
   with pytest.raises(urllib.error.HTTPError, match="40[34]"):
     urllib.request.urlopen(f"{address}/gradio_api/{path}")
-
-
-def test_demo_says_in_one_line_what_is_wrong(tmp_path):
-  run = click.testing.CliRunner().invoke
-  with serving.listen("127.0.0.1", 0) as taken:
-    taken.listen()
-    port = str(taken.getsockname()[1])
-    for args, said in (
-      (("--port", port), f"127.0.0.1:{port}: cannot be served on"),
-      (("--host", "no.such.host.invalid"), "no.such.host.invalid:7860: "),
-      (("--port", "0", "--model", str(tmp_path)), "holds no run"),
-    ):
-      result = run(cli.cli, ["demo", *args])
-      assert result.exit_code == 2, result.output
-      assert said in result.output and result.output.count("\n") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.nightly
-def test_command_from_beginning_to_end(browser, tmp_path):
-  with subprocess.Popen(
-    [sys.executable, "-m", "ns_jax.apps.cli", "demo", "--port=0"],
-    env={**os.environ, "TMPDIR": str(tmp_path)},
-    stderr=subprocess.PIPE,
-    text=True,
-  ) as command:
-    said = iter(command.stderr)
-    address = re.search(r"http://127.0.0.1:\d+", next(said)).group()
-    context = browser.new_context()
-    context.set_default_timeout(300_000)
-    visit = browsers.Visit(context.new_page())
-    visit.page.goto(address)
-    visit.page.get_by_text("The kettle is on · Allison").click()
-    visit.panel.get_by_label("Clear").wait_for()
-    visit.press("Speak")
-    visit.facts()
-    seconds, peak = visit.heard()
-    assert 1.5 < seconds < 4.0 and peak > 0.05
-    assert list(tmp_path.glob("ns_jax_page_*"))
-    context.close()
-    command.send_signal(signal.SIGTERM)
-    assert command.wait(30) == 0, "".join(said)
-  assert not list(tmp_path.glob("ns_jax_page_*"))
