@@ -20,7 +20,7 @@ from ns_jax.inference.codec import SpeechCodec
 
 _BLOCK_FRAMES = 160  # one shape for recordings of any length
 _HEIGHT_IN = 4.0
-_EXAMPLES = {"Allison": (houses.ALLISON,), "Carlo": (houses.CARLO,)}
+_EXAMPLES = {"Allison": (houses.ALLISON,), "LibriVox": (houses.LIBRIVOX,)}
 
 
 def place(house: House) -> None:

@@ -14,7 +14,7 @@ from ns_jax.inference.codec import SpeechCodec
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 ALLISON = str(EXAMPLES / "voice_allison.mp3")
-CARLO = str(EXAMPLES / "voice_carlo.mp3")
+LIBRIVOX = str(EXAMPLES / "voice_librivox.mp3")
 SONG = str(EXAMPLES / "twinkle.musicxml")
 SAID_BY_ALLISON = (
   "The person you are calling is not at their desk; "

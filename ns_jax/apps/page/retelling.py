@@ -9,10 +9,10 @@ from ns_jax.apps.page.house import House
 from ns_jax.apps.page.parts import Answer, Result
 
 _EXAMPLES = {
-  "Allison's words · Carlo": (
+  "Allison's words · LibriVox": (
     houses.ALLISON,
     houses.SAID_BY_ALLISON,
-    houses.CARLO,
+    houses.LIBRIVOX,
   ),
 }
 

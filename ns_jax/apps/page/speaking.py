@@ -14,9 +14,9 @@ _EXAMPLES = {
     "The kettle is on, come and sit down.",
     houses.ALLISON,
   ),
-  "A harbour at night · Carlo": (
+  "A harbour at night · LibriVox": (
     "The harbour was quiet. One by one, the lights went out.",
-    houses.CARLO,
+    houses.LIBRIVOX,
   ),
 }
 

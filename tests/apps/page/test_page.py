@@ -2,6 +2,7 @@
 """The page of `ns-jax demo`, used as people use it."""
 
 import pathlib
+import time
 import urllib.error
 import urllib.request
 
@@ -106,16 +107,19 @@ def test_speaks(visit, model, recording):
 def test_microphone_and_other_model(visit, house, model):
   visit.panel.get_by_label("Text").fill("Hello.")
   visit.panel.get_by_label("Record audio").click()
+  start = time.monotonic()
   visit.panel.get_by_role("button", name="Record", exact=True).click()
   visit.page.wait_for_timeout(1500)
   visit.panel.get_by_role("button", name="Stop", exact=True).click()
+  visit.panel.get_by_label("Clear").wait_for()  # the recording is uploaded
+  most_sec = time.monotonic() - start
   visit.panel.get_by_label("Model").click()
   visit.page.get_by_role("option", name="two").click()
   visit.press("Speak")
   visit.facts()
   (call,) = house.models["two"].calls
   wav, rate_hz = call.arguments["prompt"]
-  assert 1.0 < len(wav) / rate_hz < 3.0
+  assert 1.0 < len(wav) / rate_hz < most_sec
   assert np.abs(wav).max() > 0.01  # the browser's made-up microphone beeps
 
 
@@ -138,7 +142,7 @@ def test_convert_and_enhance(visit, model, recording):
     visit.open_tab(tab)
     visit.upload("ecording", recording)
     visit.panel.get_by_label("What is said in it").fill("Hum.")
-    visit.upload(voice, houses.CARLO)
+    visit.upload(voice, houses.LIBRIVOX)
     visit.press(tab)
     visit.facts()
     assert visit.heard()[0] == pytest.approx(SECONDS)
