@@ -58,7 +58,8 @@ def test_what_is_missing_or_old_is_named(tmp_path, monkeypatch):
 
 
 def test_what_is_well_here():
-  for subject in ("Python", "espeak-ng", "PyWorld", "libsndfile", "device"):
+  for subject in ("Python", "device", "espeak-ng", "PyWorld", "libsndfile",
+                  "FFmpeg"):  # fmt: skip
     assert [found.grade for found in _look(subject)] == [OK], subject
   assert {found.grade for found in _look("room")} <= {OK, NOTE}
 
