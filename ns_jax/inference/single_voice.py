@@ -87,6 +87,7 @@ class SingleVoice:
         "give a bundle or workdir of ns1"
       )
     self.weights = weights
+    self.sizes = batching.Sizes()
     self.spec = AudioSpec(**config.audio)
     self.options = options or SampleOptions(**config.sample)
     self._params = weights.params["gen"]
@@ -173,7 +174,7 @@ class SingleVoice:
       raise UserError(
         "this model has no pitch to move; leave it out, or take one of ns2"
       )
-    idle = batching.rows(len(utterances)) - len(utterances)
+    idle = batching.rows(len(utterances), self.sizes) - len(utterances)
     rows = [*utterances, *[utterances[-1]] * idle]
     mixed = self._mixed([row.reading for row in rows])
     hidden, predicted = self._read(self._params, mixed)
@@ -186,7 +187,7 @@ class SingleVoice:
       jnp.asarray(frames),
       mixed.phonemes > 0,
       jax.vmap(jax.random.key)(seeds(rows)),
-      num_frames=batching.frames(int(counts.max())),
+      num_frames=batching.frames(int(counts.max()), self.sizes),
       options=self.options,
     )
     wavs, weights = np.asarray(wavs), np.asarray(weights.mean(axis=-1))
@@ -227,7 +228,7 @@ class SingleVoice:
     if _HEARING not in self._params:
       raise UserError("a bundle of ns1 cannot hear; give its workdir")
     size = self.spec.num_samples(
-      batching.frames(self.spec.num_frames(len(wav)))
+      batching.frames(self.spec.num_frames(len(wav)), self.sizes)
     )
     padded = np.pad(wav, (0, size - len(wav)))[None]
     voiced = self._revoice(
@@ -237,7 +238,8 @@ class SingleVoice:
 
   def _mixed(self, readings: Sequence[Reading]) -> Mixed:
     """Pads a batch to shapes of a few fixed sizes."""
-    size = batching.phonemes(max(len(r.phonemes) for r in readings))
+    longest = max(len(reading.phonemes) for reading in readings)
+    size = batching.phonemes(longest, self.sizes)
     rows = np.zeros((3, len(readings), size), np.int32)
     for i, reading in enumerate(readings):
       number = len(reading.phonemes)

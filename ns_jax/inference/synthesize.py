@@ -60,6 +60,7 @@ class Synthesizer:
     self._path = SampleOptions(**config.sample)  # a distilled model's only one
     self._is_distilled = config.stage == "ns2_distilled"
     self.options = options or self._path
+    self.sizes = batching.Sizes()
     self.max_phonemes: int = config.data.max_phonemes
     self.codec = SpeechCodec.of(weights)
     self._params = weights.params["gen"]
@@ -221,7 +222,7 @@ class Synthesizer:
         "give the model that it was distilled from"
       )
     request = self._request([source])
-    planned = self._planner.plan(request, [source])
+    planned = self._planner.plan(request, [source], self.sizes)
     size = planned.f0_hz.shape[1]
     start = self._carry(
       self._params,
@@ -236,7 +237,7 @@ class Synthesizer:
       source, voice=voice, f0_hz=f0_hz, f0_phase=source.f0_phase + ahead
     )
     request = self._request([target])
-    planned = self._planner.plan(request, [target])
+    planned = self._planner.plan(request, [target], self.sizes)
     options = dataclasses.replace(self.options, solver="jump", steps=steps)
     spoken = self._generate(
       self._params,
@@ -253,10 +254,10 @@ class Synthesizer:
     self, utterances: Sequence[Utterance]
   ) -> tuple[ns2_sampling.Prosody, np.ndarray]:
     """Plans and speaks; latents [B, T, D] that the codec decodes."""
-    idle = batching.rows(len(utterances)) - len(utterances)
+    idle = batching.rows(len(utterances), self.sizes) - len(utterances)
     rows = [*utterances, *[utterances[-1]] * idle]
     request = self._request(rows)
-    planned = self._planner.plan(request, rows)
+    planned = self._planner.plan(request, rows, self.sizes)
     keys = jax.vmap(jax.random.key)(seeds(rows))
     spoken = self._generate(
       self._params, request, planned, keys, options=self.options
@@ -264,7 +265,7 @@ class Synthesizer:
     return planned, np.asarray(ns2_stage.denormalise(self._frozen, spoken))
 
   def _request(self, utterances: Sequence[Utterance]) -> ns2_sampling.Request:
-    return batching.request(utterances, self._listener.max_frames)
+    return batching.request(utterances, self._listener.max_frames, self.sizes)
 
   def _decode(
     self,
