@@ -65,7 +65,7 @@ def test_build_copies_every_source_and_data_file(tmp_path):
 
 def test_every_imported_library_is_required(setup_arguments):
   needed = setup_arguments["install_requires"]
-  for extra in ("eval", "gcs", "judges"):
+  for extra in ("eval", "gcs", "judges", "serve"):
     needed += setup_arguments["extras_require"][extra]
   required = {_distribution(requirement) for requirement in needed}
   imported = {
