@@ -248,6 +248,7 @@ def _speech() -> Iterator[Finding]:
 
   from ns_jax.apps import measuring
 
+  terminal.cache_compiled()
   start = time.perf_counter()
   wav, rate_hz = measuring.speaker()("Here I am.")
   seconds = time.perf_counter() - start
@@ -272,8 +273,8 @@ CHECKS = (
     "PyWorld", _pitch, "pip install 'setuptools<81' --force-reinstall pyworld"
   ),
   Check("libsndfile", _sound_files, "pip install --upgrade soundfile"),
-  Check("bundle", _bundles, _REINSTALL),
+  Check("bundle", _bundles, f"mend what is above; else {_REINSTALL}"),
   Check("room", _room),
   Check("compiled", _cache),
-  Check("synthesis", _speech, "mend what is above first"),
+  Check("synthesis", _speech, "mend what is above"),
 )

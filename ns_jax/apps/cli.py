@@ -15,6 +15,7 @@ from ns_jax.apps.commands import (
   planning,
   records,
   runs,
+  serving,
   shared,
   speech,
 )
@@ -24,6 +25,7 @@ _VERBS = (
   speech.convert,
   speech.enhance,
   speech.sing,
+  serving.serve,
   codes.encode,
   codes.decode,
   records.prepare,

@@ -21,7 +21,6 @@ def doctor() -> shared.Done:
 
   from ns_jax.apps import checkup
 
-  terminal.cache_compiled()
   found = list(tqdm.tqdm(checkup.findings(), "checked", leave=False))
   marks = {
     checkup.OK: "✓",

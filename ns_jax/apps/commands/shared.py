@@ -26,7 +26,7 @@ Exit statuses:
   0    done
   1    something is broken: storage that cannot be reached, a bug, or what
        doctor found
-  2    a mistake in what was asked; one line on stderr says which
+  2    a mistake in what was asked; the last line on stderr says which
   3    done, but some files or clips were left out
   130  stopped by Ctrl-C
   143  training was stopped by SIGTERM, and has saved
