@@ -82,18 +82,23 @@ SERVE = [
   "uvicorn>=0.34",
 ]
 
+# The page: gradio brings fastapi and uvicorn, which serve it.
+DEMO = ["fastapi>=0.115", "gradio>=6.0", "uvicorn>=0.30"]
+
 GCS = ["gcsfs>=2025.3"]  # workdirs and records in gs:// buckets
 
 EXTRAS = {
   "cuda": ["jax[cuda12]"],
   "tpu": ["jax[tpu]"],
   "plan": ["jax[tpu]"],  # libtpu of the version that fits, without a TPU
+  "demo": DEMO,
   "eval": EVAL,
   "gcs": GCS,
   "judges": JUDGES,
   "apps": ["tensorboard>=2.19"],
   "serve": SERVE,
   "dev": [
+    *DEMO,
     *EVAL,
     *GCS,
     *SERVE,
@@ -107,6 +112,7 @@ EXTRAS = {
     "nbformat>=5.10",
     "nbstripout>=0.8",
     "openai>=2.0",
+    "playwright>=1.50",
     "pre-commit>=4.0",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.3",
