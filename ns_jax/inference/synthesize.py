@@ -16,7 +16,7 @@ from ns_jax.audio import AudioSpec
 from ns_jax.dsp import pitch
 from ns_jax.errors import UserError
 from ns_jax.inference import restore
-from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
+from ns_jax.inference.codec import SpeechCodec
 from ns_jax.inference.restore import Weights
 from ns_jax.inference.utterance import Manner, PitchedSpeech, Utterance, Voice
 from ns_jax.models import ns2_sampling, prosody
@@ -94,11 +94,10 @@ class Synthesizer:
     folder = restore.weights_folder(path, "ns2")
     try:
       synthesizer = cls(restore.restore(folder), options)
-      fits = synthesizer._fits()
     except (AttributeError, LookupError, TypeError, ValueError) as error:
       raise UserError(f"{folder}: {_MISFIT} ({error})") from error
-    if not fits:
-      raise UserError(f"{folder}: {_MISFIT}")
+    if synthesizer.codec.spec != synthesizer.spec:
+      raise UserError(f"{folder}: {_MISFIT} (its codec hears other audio)")
     return synthesizer
 
   @property
@@ -119,25 +118,6 @@ class Synthesizer:
         "take others with the model that it was distilled from"
       )
     self._options = options
-
-  def _fits(self) -> bool:
-    """Whether the weights have the shapes of the model and of its codec."""
-    codec = self._frozen["codec"]
-    width = (self._model.denoiser.latent_dim,)
-    if self.codec.spec != self.spec or any(
-      jnp.shape(codec[name]) != width for name in LATENT_STATISTICS
-    ):
-      return False
-    ids = jnp.ones((1, 4), jnp.int32)
-    per_frame = jnp.ones((1, 4))
-    latents = jnp.ones((1, 4, self._model.denoiser.latent_dim))
-    expected = jax.eval_shape(
-      self._model.init,
-      jax.random.key(0),
-      *(ids, ids, per_frame, per_frame, latents, latents),
-    )
-    shapes = jax.tree.map(jnp.shape, dict(expected["params"]))
-    return jax.tree.map(jnp.shape, dict(self._params)) == shapes
 
   def encode_prompt(self, *wavs: np.ndarray) -> Voice:
     """Turns a few seconds of a voice into what the model listens to.

@@ -14,19 +14,37 @@ from ns_jax.errors import UserError
 @click.argument("out")
 @click.option(
   "--card",
-  required=True,
   type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
-  help="Model card in Markdown: data and licences, figures, limits.",
+  help="Model card in Markdown: data and licences, figures, limits. "
+  "Without one, what the run says of itself.",
 )
-def export(workdir: str, out: str, card: pathlib.Path) -> None:
+@click.option(
+  "--license",
+  "licence",
+  help="Of the weights, as Hugging Face names it: apache-2.0, cc-by-4.0, ...",
+)
+@click.option(
+  "--dataset",
+  "datasets",
+  multiple=True,
+  help="Of the training, as Hugging Face names it; repeatable.",
+)
+def export(
+  workdir: str,
+  out: str,
+  card: pathlib.Path | None,
+  licence: str | None,
+  datasets: tuple[str, ...],
+) -> None:
   """Writes the model of WORKDIR to the folder OUT as a bundle.
 
   WORKDIR is that of a codec, an aligner, ns1 or ns2. Both may be of a bucket:
   gs://bucket/run.
 
-  Weights in half precision (safetensors), the config and the model card.
+  Weights in half precision (safetensors), the config, the model card with
+  front matter for Hugging Face, and SHA256SUMS.
 
-  Example: ns-jax export runs/codec-small my-codec --card=CARD.md
+  Example: ns-jax export runs/ns2-demo my-voice --license=cc-by-4.0
   """
 
   def job() -> int:
@@ -35,10 +53,16 @@ def export(workdir: str, out: str, card: pathlib.Path) -> None:
     from ns_jax.inference.export import export as write_bundle
 
     try:
-      text = card.read_text(encoding="utf-8")
+      text = card.read_text(encoding="utf-8") if card else None
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"{card}: is no text that can be read") from error
-    write_bundle(restore.restore(workdir), paths.resolve(out), text)
+    write_bundle(
+      restore.restore(workdir),
+      paths.resolve(out),
+      text,
+      licence=licence,
+      datasets=datasets,
+    )
     click.echo(out)
     return 0
 
