@@ -5,7 +5,6 @@ A card that nobody wrote says what the run itself knows: sizes, steps and what
 its report measured. What it does not know, it says that it does not know.
 """
 
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ns_jax import files
+from ns_jax import __version__, files
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.inference.restore import Weights
@@ -100,7 +99,7 @@ def template(weights: Weights) -> str:
     "Audio": (
       f"{spec.sample_rate_hz:,} Hz, {spec.frame_rate_hz:g} frames a second"
     ),
-    "Made by": f"ns_jax {importlib.metadata.version('ns_jax')}",
+    "Made by": f"ns_jax {__version__}",
   }
   lines = [f"# {stage}", "", _STAGES[stage][0], "", "| | |", "|---|---|"]
   lines += [f"| {name} | {value} |" for name, value in facts.items()]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ns_jax import paths
+from ns_jax import files, paths
 from ns_jax.errors import UserError
 from ns_jax.inference import bundle, cards, restore, single_voice
 from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
@@ -28,7 +28,8 @@ def export(
   Args:
     weights: of a run of the codec, the aligner, ns1 or ns2.
     folder: for the bundle.
-    card: its model card, Markdown; None: what the run says of itself.
+    card: its model card, Markdown; None: that of a bundle, which goes along,
+      or what the run says of itself.
     licence: for the card's front matter, as hubs name it; None: unknown.
     datasets: likewise.
 
@@ -51,13 +52,22 @@ def export(
     weights.step,
     arrays,
     cards.with_front_matter(
-      cards.template(weights) if card is None else card,
+      _card(weights) if card is None else card,
       stage,
       licence,
       datasets,
     ),
     tokenizer and tokenizer.to_str(),
   )
+
+
+def _card(weights: Weights) -> str:
+  """The card that a bundle has, or what a run says of itself."""
+  if weights.folder and bundle.is_bundle(weights.folder):
+    own = weights.folder / bundle.CARD_FILE
+    if own.is_file():
+      return files.read_text(own)
+  return cards.template(weights)
 
 
 def _fields(config: Any, names: tuple[str, ...]) -> dict[str, Any]:

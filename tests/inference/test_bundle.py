@@ -215,6 +215,12 @@ def test_a_card_that_nobody_wrote_says_what_is_known(tmp_path):
   assert str(tmp_path) not in body  # nobody's folders are told
 
 
+def test_a_bundle_keeps_its_card(folder, tmp_path):
+  export.export(restore.restore(folder), tmp_path / "again")
+  card = (folder / "README.md").read_text()
+  assert (tmp_path / "again" / "README.md").read_text() == card
+
+
 def test_a_report_of_another_step_is_not_this_model(tmp_path):
   (tmp_path / "report.json").write_text(
     '{"step": 8, "a": {"summary": {"b":1}}}'

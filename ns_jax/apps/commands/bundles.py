@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ns-jax export`: a trained model to a folder that can be given away."""
+"""`ns-jax export` and `export-stablehlo`: trained models to give away."""
 
 import pathlib
 
 import click
 
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 from ns_jax.errors import UserError
 
 
-@click.command()
-@click.argument("workdir")
-@click.argument("out")
+@shared.verb()
+@click.argument("workdir", type=options.PATH)
+@click.argument("out", type=options.PATH)
 @click.option(
   "--card",
   type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path),
@@ -35,7 +35,7 @@ def export(
   card: pathlib.Path | None,
   licence: str | None,
   datasets: tuple[str, ...],
-) -> None:
+) -> shared.Done:
   """Writes the model of WORKDIR to the folder OUT as a bundle.
 
   WORKDIR is that of a codec, an aligner, ns1 or ns2. Both may be of a bucket:
@@ -46,24 +46,41 @@ def export(
 
   Example: ns-jax export runs/ns2-demo my-voice --license=cc-by-4.0
   """
+  from ns_jax import paths
+  from ns_jax.inference import restore
+  from ns_jax.inference.export import export as write_bundle
 
-  def job() -> int:
-    from ns_jax import paths
-    from ns_jax.inference import restore
-    from ns_jax.inference.export import export as write_bundle
+  try:
+    text = card.read_text(encoding="utf-8") if card else None
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(f"{card}: is no text that can be read") from error
+  write_bundle(
+    restore.restore(workdir),
+    paths.resolve(out),
+    text,
+    licence=licence,
+    datasets=datasets,
+  )
+  return shared.Done(out, {"out": out})
 
-    try:
-      text = card.read_text(encoding="utf-8") if card else None
-    except (OSError, UnicodeDecodeError) as error:
-      raise UserError(f"{card}: is no text that can be read") from error
-    write_bundle(
-      restore.restore(workdir),
-      paths.resolve(out),
-      text,
-      licence=licence,
-      datasets=datasets,
-    )
-    click.echo(out)
-    return 0
 
-  shared.run(job)
+@shared.verb()
+@click.argument("model", type=options.PATH)
+@click.argument("out", type=options.PATH)
+def export_stablehlo(model: str, out: str) -> shared.Done:
+  """Writes MODEL to the folder OUT as StableHLO, which runs without ns_jax.
+
+  MODEL is a bundle or workdir of a codec or of ns2; 'shipped' is the ns2 that
+  comes along. The programs are for CPU, CUDA and TPU, and of any batch and
+  length; manifest.json says what goes in and what comes out.
+
+  Example: ns-jax export-stablehlo shipped hlo
+  """
+  from ns_jax import paths
+  from ns_jax.inference import restore, stablehlo
+
+  weights = restore.restore(restore.weights_folder(model, "ns2"))
+  names = stablehlo.export(weights, paths.resolve(out))
+  return shared.Done(
+    f"{out}: {', '.join(names)}", {"out": out, "programs": names}
+  )
