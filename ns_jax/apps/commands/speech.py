@@ -98,6 +98,7 @@ def synthesize(
   if (text is None) == (text_file is None):
     raise UserError("give one of --text and --text-file")
   from ns_jax.apps import speaking
+  from ns_jax.inference.sampling import Sampling
   from ns_jax.inference.utterance import Manner
 
   terminal.cache_compiled()
@@ -107,7 +108,7 @@ def synthesize(
     prompts,
     out,
     model=model,
-    sampling=speaking.Sampling(solver, steps, temperature, guidance),
+    sampling=Sampling(solver, steps, temperature, guidance),
     manner=Manner(speed, pitch, energy),
     seed=seed,
     into_folder=text_file is not None,
