@@ -35,6 +35,7 @@ _VERBS = (
   runs.train,
   runs.evaluate,
   bundles.export,
+  bundles.export_stablehlo,
   planning.plan,
   checkup.bench,
   checkup.doctor,

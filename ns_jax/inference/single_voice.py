@@ -16,7 +16,7 @@ from ns_jax import paths
 from ns_jax.array_types import Params
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
-from ns_jax.inference import batching, restore
+from ns_jax.inference import batching, fitting, restore
 from ns_jax.inference.restore import Weights
 from ns_jax.inference.utterance import Manner, Speech, seeds
 from ns_jax.models import ns1, ns1_sampling
@@ -28,7 +28,6 @@ from ns_jax.text.frontend import Reading
 STAGES = ("ns1",)
 _MISFIT = "the weights of this model do not fit its config"
 _DIVERGED = "what came out is no sound: the model's weights diverged"
-_HEARING = "posterior"  # the part that hears; speaking does without
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,9 @@ class Said(Speech):
 
 def spoken(params: Params) -> Params:
   """Those parts of the model that speaking needs."""
-  return {name: part for name, part in params.items() if name != _HEARING}
+  return {
+    name: part for name, part in params.items() if name != fitting.HEARING
+  }
 
 
 def tokenizer_of(weights: Weights) -> tokenizers.Tokenizer | None:
@@ -119,27 +120,9 @@ class SingleVoice:
     """
     folder = restore.weights_folder(path, "ns1")
     try:
-      speaker = cls(restore.restore(folder), options)
-      fits = speaker._fits()
+      return cls(restore.restore(folder), options)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
       raise UserError(f"{folder}: {_MISFIT} ({error})") from error
-    if not fits:
-      raise UserError(f"{folder}: {_MISFIT}")
-    return speaker
-
-  def _fits(self) -> bool:
-    """Whether the weights have the shapes of the model."""
-    ids = jnp.ones((1, 4), jnp.int32)
-    expected = jax.eval_shape(
-      self._model.init,
-      jax.random.key(0),
-      *(Mixed(ids, ids, ids), jnp.ones((1, 4)), jnp.ones((1, 4, 8))),
-    )
-    shapes, own = (
-      jax.tree.map(jnp.shape, spoken(params))
-      for params in (expected["params"], self._params)
-    )
-    return own == shapes
 
   def with_options(self, options: SampleOptions) -> "SingleVoice":
     """The same model, with the same compiled programs, sampling otherwise."""
@@ -225,7 +208,7 @@ class SingleVoice:
     Raises:
       UserError: the model is a bundle, which cannot hear.
     """
-    if _HEARING not in self._params:
+    if fitting.HEARING not in self._params:
       raise UserError("a bundle of ns1 cannot hear; give its workdir")
     size = self.spec.num_samples(
       batching.frames(self.spec.num_frames(len(wav)), self.sizes)

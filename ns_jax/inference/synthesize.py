@@ -14,7 +14,7 @@ from ns_jax import paths
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.inference import batching, restore, streams
-from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
+from ns_jax.inference.codec import SpeechCodec
 from ns_jax.inference.listening import Listener
 from ns_jax.inference.restore import Weights
 from ns_jax.inference.timing import Planner
@@ -93,11 +93,10 @@ class Synthesizer:
     folder = restore.weights_folder(path, "ns2")
     try:
       synthesizer = cls(restore.restore(folder), options)
-      fits = synthesizer._fits()
     except (AttributeError, LookupError, TypeError, ValueError) as error:
       raise UserError(f"{folder}: {_MISFIT} ({error})") from error
-    if not fits:
-      raise UserError(f"{folder}: {_MISFIT}")
+    if synthesizer.codec.spec != synthesizer.spec:
+      raise UserError(f"{folder}: {_MISFIT} (its codec hears other audio)")
     return synthesizer
 
   @property
@@ -124,25 +123,6 @@ class Synthesizer:
     other = copy.copy(self)
     other.options = options
     return other
-
-  def _fits(self) -> bool:
-    """Whether the weights have the shapes of the model and of its codec."""
-    codec = self._frozen["codec"]
-    width = (self._model.denoiser.latent_dim,)
-    if self.codec.spec != self.spec or any(
-      jnp.shape(codec[name]) != width for name in LATENT_STATISTICS
-    ):
-      return False
-    ids = jnp.ones((1, 4), jnp.int32)
-    per_frame = jnp.ones((1, 4))
-    latents = jnp.ones((1, 4, self._model.denoiser.latent_dim))
-    expected = jax.eval_shape(
-      self._model.init,
-      jax.random.key(0),
-      *(ids, ids, per_frame, per_frame, latents, latents),
-    )
-    shapes = jax.tree.map(jnp.shape, dict(expected["params"]))
-    return jax.tree.map(jnp.shape, dict(self._params)) == shapes
 
   def encode_prompt(self, *wavs: np.ndarray) -> Voice:
     """Turns a few seconds of a voice into what the model listens to.
