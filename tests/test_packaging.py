@@ -93,7 +93,7 @@ def test_examples_are_links_to_those_that_come_along():
 
 def test_every_imported_library_is_required(setup_arguments):
   needed = setup_arguments["install_requires"]
-  for extra in ("demo", "eval", "gcs", "judges"):
+  for extra in ("demo", "eval", "gcs", "judges", "serve"):
     needed += setup_arguments["extras_require"][extra]
   required = {_distribution(requirement) for requirement in needed}
   imported = {

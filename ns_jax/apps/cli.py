@@ -16,6 +16,7 @@ from ns_jax.apps.commands import (
   planning,
   records,
   runs,
+  serving,
   shared,
   speech,
 )
@@ -25,6 +26,7 @@ _VERBS = (
   speech.convert,
   speech.enhance,
   speech.sing,
+  serving.serve,
   page.demo,
   codes.encode,
   codes.decode,
@@ -33,6 +35,7 @@ _VERBS = (
   runs.train,
   runs.evaluate,
   bundles.export,
+  bundles.export_stablehlo,
   planning.plan,
   checkup.bench,
   checkup.doctor,

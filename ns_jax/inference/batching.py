@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of a few fixed sizes, so that few programs are compiled."""
 
+import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,22 +16,31 @@ _LEAST_PHONEMES = 32
 _LEAST_FRAMES = 160
 
 
-def rows(count: int) -> int:
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+  """Sizes to prefer, each tuple rising; where they end, those below go on."""
+
+  rows: tuple[int, ...] = ()
+  phonemes: tuple[int, ...] = ()
+  frames: tuple[int, ...] = ()
+
+
+def rows(count: int, sizes: Sizes) -> int:
   """A batch's size for so many rows: 1, 2, 4, 8, ..."""
-  return _up(count, _powers(1))
+  return _up(count, sizes.rows, _powers(1))
 
 
-def phonemes(count: int) -> int:
+def phonemes(count: int, sizes: Sizes) -> int:
   """Its length for so many phonemes: 32, 64, 128, ..."""
-  return _up(count, _powers(_LEAST_PHONEMES))
+  return _up(count, sizes.phonemes, _powers(_LEAST_PHONEMES))
 
 
-def frames(count: int) -> int:
+def frames(count: int, sizes: Sizes) -> int:
   """Its length for so many frames: 160 times 1, 2, 3, 4, 6, 8, 12, 16, ..."""
   steps = (
     _LEAST_FRAMES * size for power in _powers(1) for size in _between(power)
   )
-  return _up(count, steps)
+  return _up(count, sizes.frames, steps)
 
 
 def _powers(least: int) -> Iterator[int]:
@@ -42,8 +52,8 @@ def _between(power: int) -> tuple[int, ...]:
   return (power, power + power // 2) if power > 1 else (power,)
 
 
-def _up(count: int, sizes: Iterator[int]) -> int:
-  return next(size for size in sizes if size >= count)
+def _up(count: int, first: Iterable[int], then: Iterator[int]) -> int:
+  return next(n for n in itertools.chain(first, then) if n >= count)
 
 
 def pad(values: np.ndarray, size: int) -> np.ndarray:
@@ -54,15 +64,16 @@ def pad(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def request(
-  utterances: Sequence[Utterance], max_prompt_frames: int
+  utterances: Sequence[Utterance], max_prompt_frames: int, sizes: Sizes
 ) -> ns2_sampling.Request:
   """What the model is to say.
 
   Args:
     utterances: of any lengths.
     max_prompt_frames: what is beyond is not heard.
+    sizes: of batches.
   """
-  size = phonemes(max(len(u.phonemes) for u in utterances))
+  size = phonemes(max(len(u.phonemes) for u in utterances), sizes)
   padded = np.stack([pad(u.phonemes, size) for u in utterances])
   voices = [u.voice for u in utterances]
   prompts = [voice.latents[:max_prompt_frames] for voice in voices]

@@ -54,8 +54,8 @@ class SpeechCodec:
     projections = _projections(self.params, self.num_codebooks)
     self.vectors = quantizer.code_vectors(self.embeddings, projections)
     self.module = codec_stage.make_codec(config)
-    self._encode = jax.jit(functools.partial(_encode, self.module))
-    self._decode = jax.jit(functools.partial(_decode, self.module))
+    self._encode = jax.jit(functools.partial(encode, self.module))
+    self._decode = jax.jit(functools.partial(decode, self.module))
     self._sum_codes = jax.jit(quantizer.decode_codes)
     self._beginnings: dict[tuple[str, int], Any] = {}
 
@@ -76,7 +76,6 @@ class SpeechCodec:
     if config.get("stage") != "codec":
       raise UserError(f"a run of the stage {config.get('stage')} is no codec")
     try:
-      _check_shapes(weights)
       codebook = weights.model_state["codebook"]["embeddings"]
       return cls(config, weights.params["gen"], codebook)
     except _MISFITS as error:
@@ -237,35 +236,7 @@ class SpeechCodec:
     return self.decode(latents)[0, : len(wav)]
 
 
-def _check_shapes(weights: restore.Weights) -> None:
-  """Checks that the weights of a codec are those of its config.
-
-  Raises:
-    UserError: they are not. Or another error, where a part is missing.
-  """
-  config, params = weights.config, weights.params["gen"]
-  options, width = config.model.quantizer, config.model.codec
-  layers = width.get("encoder_layers", 0) + width.get("decoder_layers", 0)
-  if layers > len(jax.tree.leaves(params)):  # building them might take days
-    raise UserError(_MISFIT)
-  wav = jax.ShapeDtypeStruct((1, config.audio.hop_samples), jnp.float32)
-  init = codec_stage.make_codec(config).init
-  expected = jax.eval_shape(init, jax.random.key(0), wav)["params"]
-  shapes = {"gen": jax.tree.map(jnp.shape, dict(expected))}
-  dim = options.code_dim or width.latent_dim
-  if options.code_dim:
-    down = (options.num_stages, width.latent_dim, dim)
-    up = (options.num_stages, dim, width.latent_dim)
-    shapes["gen"]["quantizer"] = {"down": down, "up": up}
-  books = (options.num_stages, options.codebook_size, dim)
-  shapes["codebook"] = {"embeddings": books}
-  codebook = {"embeddings": weights.model_state["codebook"]["embeddings"]}
-  found = {"gen": params, "codebook": codebook}
-  if jax.tree.map(jnp.shape, found) != shapes:
-    raise UserError(_MISFIT)
-
-
-def _encode(
+def encode(
   module: AnyCodec,
   params: Any,
   embeddings: Array,
@@ -281,7 +252,7 @@ def _encode(
   return (quantized.codes, quantized.latents), past
 
 
-def _decode(
+def decode(
   module: AnyCodec, params: Any, latents: Array, past: Any = None
 ) -> tuple[Array, Any]:
   """Waves of latents; what a stream must remember."""

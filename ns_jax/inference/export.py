@@ -1,26 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trained runs to bundles: what inference needs of them and nothing else."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ns_jax import paths
+from ns_jax import files, paths
 from ns_jax.errors import UserError
-from ns_jax.inference import bundle, restore, single_voice
+from ns_jax.inference import bundle, cards, restore, single_voice
 from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
 from ns_jax.inference.restore import Weights
 
 _COMMON = ("stage", "preset", "dtype", "audio")
 
 
-def export(weights: Weights, folder: paths.Path, card: str) -> None:
+def export(
+  weights: Weights,
+  folder: paths.Path,
+  card: str | None = None,
+  *,
+  licence: str | None = None,
+  datasets: Sequence[str] = (),
+) -> None:
   """Writes a run as a bundle.
 
   Args:
     weights: of a run of the codec, the aligner, ns1 or ns2.
     folder: for the bundle.
-    card: its model card, Markdown.
+    card: its model card, Markdown; None: that of a bundle, which goes along,
+      or what the run says of itself.
+    licence: for the card's front matter, as hubs name it; None: unknown.
+    datasets: likewise.
 
   Raises:
     UserError: the run is of another stage, or the bundle cannot be written.
@@ -40,9 +51,23 @@ def export(weights: Weights, folder: paths.Path, card: str) -> None:
     ConfigDict(kept),
     weights.step,
     arrays,
-    card,
+    cards.with_front_matter(
+      _card(weights) if card is None else card,
+      stage,
+      licence,
+      datasets,
+    ),
     tokenizer and tokenizer.to_str(),
   )
+
+
+def _card(weights: Weights) -> str:
+  """The card that a bundle has, or what a run says of itself."""
+  if weights.folder and bundle.is_bundle(weights.folder):
+    own = weights.folder / bundle.CARD_FILE
+    if own.is_file():
+      return files.read_text(own)
+  return cards.template(weights)
 
 
 def _fields(config: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -176,6 +176,11 @@ def _quiet_after(wav: np.ndarray, before: int) -> int:
   return len(wav) - 1 - int(loud[-1]) if loud.size else before + len(wav)
 
 
+def with_pause(spec: AudioSpec, piece: Piece, wav: np.ndarray) -> np.ndarray:
+  """What was said of a piece [S], and the silence that it wants after it."""
+  return np.concatenate([wav, _silence(spec, piece, _quiet_after(wav, 0))])
+
+
 def _silence(spec: AudioSpec, piece: Piece, quiet: int) -> np.ndarray:
   """What makes up for a pause that came out short, in whole frames."""
   wanted = round(piece.pause_sec * spec.sample_rate_hz)

@@ -4,16 +4,18 @@
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from ns_jax import paths
 from ns_jax.array_types import Params
 from ns_jax.errors import UserError
-from ns_jax.inference import bundle
+from ns_jax.inference import bundle, fitting
 from ns_jax.training import checkpoint, workdir
 
 SHIPPED = "shipped"  # the name of what comes along
@@ -68,11 +70,33 @@ def restore(path: str | paths.Path) -> Weights:
     return Weights(config=config, step=step, folder=path, **arrays)
   config = workdir.read_config(path)
   step, state = checkpoint.read_newest(path)
+  params = {**state["params"], **state["ema_params"]}
+  _check_fit(config, params, path)
   return Weights(
     config=config,
     step=step,
-    params={**state["params"], **state["ema_params"]},
+    params=params,
     model_state=state["model_state"],
     frozen=state["frozen"],
     folder=path,
+  )
+
+
+def _check_fit(
+  config: ConfigDict, params: Mapping[str, Params], path: paths.Path
+) -> None:
+  """Checks the parameters of a run whose stage also has bundles."""
+  if config.get("stage") not in fitting.STAGES:
+    return
+  wanted = fitting.shapes(config, path / workdir.CONFIG_FILE)
+  own = {"params": {"gen": params["gen"]}}
+  flat: dict[str, Any] = traverse_util.flatten_dict(own, sep="/")
+  fitting.check(
+    {
+      name: np.shape(leaf)
+      for name, leaf in flat.items()
+      if not name.startswith(f"params/gen/{fitting.HEARING}/")
+    },
+    {name: s for name, s in wanted.items() if name.startswith("params/")},
+    path,
   )

@@ -16,7 +16,7 @@ from ns_jax import paths
 from ns_jax.array_types import Params
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
-from ns_jax.inference import batching, restore
+from ns_jax.inference import batching, fitting, restore
 from ns_jax.inference.restore import Weights
 from ns_jax.inference.utterance import Manner, Speech, seeds
 from ns_jax.models import ns1, ns1_sampling
@@ -28,7 +28,6 @@ from ns_jax.text.frontend import Reading
 STAGES = ("ns1",)
 _MISFIT = "the weights of this model do not fit its config"
 _DIVERGED = "what came out is no sound: the model's weights diverged"
-_HEARING = "posterior"  # the part that hears; speaking does without
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,9 @@ class Said(Speech):
 
 def spoken(params: Params) -> Params:
   """Those parts of the model that speaking needs."""
-  return {name: part for name, part in params.items() if name != _HEARING}
+  return {
+    name: part for name, part in params.items() if name != fitting.HEARING
+  }
 
 
 def tokenizer_of(weights: Weights) -> tokenizers.Tokenizer | None:
@@ -87,6 +88,7 @@ class SingleVoice:
         "give a bundle or workdir of ns1"
       )
     self.weights = weights
+    self.sizes = batching.Sizes()
     self.spec = AudioSpec(**config.audio)
     self.options = options or SampleOptions(**config.sample)
     self._params = weights.params["gen"]
@@ -118,27 +120,9 @@ class SingleVoice:
     """
     folder = restore.weights_folder(path, "ns1")
     try:
-      speaker = cls(restore.restore(folder), options)
-      fits = speaker._fits()
+      return cls(restore.restore(folder), options)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
       raise UserError(f"{folder}: {_MISFIT} ({error})") from error
-    if not fits:
-      raise UserError(f"{folder}: {_MISFIT}")
-    return speaker
-
-  def _fits(self) -> bool:
-    """Whether the weights have the shapes of the model."""
-    ids = jnp.ones((1, 4), jnp.int32)
-    expected = jax.eval_shape(
-      self._model.init,
-      jax.random.key(0),
-      *(Mixed(ids, ids, ids), jnp.ones((1, 4)), jnp.ones((1, 4, 8))),
-    )
-    shapes, own = (
-      jax.tree.map(jnp.shape, spoken(params))
-      for params in (expected["params"], self._params)
-    )
-    return own == shapes
 
   def with_options(self, options: SampleOptions) -> "SingleVoice":
     """The same model, with the same compiled programs, sampling otherwise."""
@@ -173,7 +157,7 @@ class SingleVoice:
       raise UserError(
         "this model has no pitch to move; leave it out, or take one of ns2"
       )
-    idle = batching.rows(len(utterances)) - len(utterances)
+    idle = batching.rows(len(utterances), self.sizes) - len(utterances)
     rows = [*utterances, *[utterances[-1]] * idle]
     mixed = self._mixed([row.reading for row in rows])
     hidden, predicted = self._read(self._params, mixed)
@@ -186,7 +170,7 @@ class SingleVoice:
       jnp.asarray(frames),
       mixed.phonemes > 0,
       jax.vmap(jax.random.key)(seeds(rows)),
-      num_frames=batching.frames(int(counts.max())),
+      num_frames=batching.frames(int(counts.max()), self.sizes),
       options=self.options,
     )
     wavs, weights = np.asarray(wavs), np.asarray(weights.mean(axis=-1))
@@ -224,10 +208,10 @@ class SingleVoice:
     Raises:
       UserError: the model is a bundle, which cannot hear.
     """
-    if _HEARING not in self._params:
+    if fitting.HEARING not in self._params:
       raise UserError("a bundle of ns1 cannot hear; give its workdir")
     size = self.spec.num_samples(
-      batching.frames(self.spec.num_frames(len(wav)))
+      batching.frames(self.spec.num_frames(len(wav)), self.sizes)
     )
     padded = np.pad(wav, (0, size - len(wav)))[None]
     voiced = self._revoice(
@@ -237,7 +221,8 @@ class SingleVoice:
 
   def _mixed(self, readings: Sequence[Reading]) -> Mixed:
     """Pads a batch to shapes of a few fixed sizes."""
-    size = batching.phonemes(max(len(r.phonemes) for r in readings))
+    longest = max(len(reading.phonemes) for reading in readings)
+    size = batching.phonemes(longest, self.sizes)
     rows = np.zeros((3, len(readings), size), np.int32)
     for i, reading in enumerate(readings):
       number = len(reading.phonemes)

@@ -14,7 +14,7 @@ from ns_jax import paths
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.inference import batching, restore, streams
-from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
+from ns_jax.inference.codec import SpeechCodec
 from ns_jax.inference.listening import Listener
 from ns_jax.inference.restore import Weights
 from ns_jax.inference.timing import Planner
@@ -60,6 +60,7 @@ class Synthesizer:
     self._path = SampleOptions(**config.sample)  # a distilled model's only one
     self._is_distilled = config.stage == "ns2_distilled"
     self.options = options or self._path
+    self.sizes = batching.Sizes()
     self.max_phonemes: int = config.data.max_phonemes
     self.codec = SpeechCodec.of(weights)
     self._params = weights.params["gen"]
@@ -92,11 +93,10 @@ class Synthesizer:
     folder = restore.weights_folder(path, "ns2")
     try:
       synthesizer = cls(restore.restore(folder), options)
-      fits = synthesizer._fits()
     except (AttributeError, LookupError, TypeError, ValueError) as error:
       raise UserError(f"{folder}: {_MISFIT} ({error})") from error
-    if not fits:
-      raise UserError(f"{folder}: {_MISFIT}")
+    if synthesizer.codec.spec != synthesizer.spec:
+      raise UserError(f"{folder}: {_MISFIT} (its codec hears other audio)")
     return synthesizer
 
   @property
@@ -123,25 +123,6 @@ class Synthesizer:
     other = copy.copy(self)
     other.options = options
     return other
-
-  def _fits(self) -> bool:
-    """Whether the weights have the shapes of the model and of its codec."""
-    codec = self._frozen["codec"]
-    width = (self._model.denoiser.latent_dim,)
-    if self.codec.spec != self.spec or any(
-      jnp.shape(codec[name]) != width for name in LATENT_STATISTICS
-    ):
-      return False
-    ids = jnp.ones((1, 4), jnp.int32)
-    per_frame = jnp.ones((1, 4))
-    latents = jnp.ones((1, 4, self._model.denoiser.latent_dim))
-    expected = jax.eval_shape(
-      self._model.init,
-      jax.random.key(0),
-      *(ids, ids, per_frame, per_frame, latents, latents),
-    )
-    shapes = jax.tree.map(jnp.shape, dict(expected["params"]))
-    return jax.tree.map(jnp.shape, dict(self._params)) == shapes
 
   def encode_prompt(self, *wavs: np.ndarray) -> Voice:
     """Turns a few seconds of a voice into what the model listens to.
@@ -221,7 +202,7 @@ class Synthesizer:
         "give the model that it was distilled from"
       )
     request = self._request([source])
-    planned = self._planner.plan(request, [source])
+    planned = self._planner.plan(request, [source], self.sizes)
     size = planned.f0_hz.shape[1]
     start = self._carry(
       self._params,
@@ -236,7 +217,7 @@ class Synthesizer:
       source, voice=voice, f0_hz=f0_hz, f0_phase=source.f0_phase + ahead
     )
     request = self._request([target])
-    planned = self._planner.plan(request, [target])
+    planned = self._planner.plan(request, [target], self.sizes)
     options = dataclasses.replace(self.options, solver="jump", steps=steps)
     spoken = self._generate(
       self._params,
@@ -253,10 +234,10 @@ class Synthesizer:
     self, utterances: Sequence[Utterance]
   ) -> tuple[ns2_sampling.Prosody, np.ndarray]:
     """Plans and speaks; latents [B, T, D] that the codec decodes."""
-    idle = batching.rows(len(utterances)) - len(utterances)
+    idle = batching.rows(len(utterances), self.sizes) - len(utterances)
     rows = [*utterances, *[utterances[-1]] * idle]
     request = self._request(rows)
-    planned = self._planner.plan(request, rows)
+    planned = self._planner.plan(request, rows, self.sizes)
     keys = jax.vmap(jax.random.key)(seeds(rows))
     spoken = self._generate(
       self._params, request, planned, keys, options=self.options
@@ -264,7 +245,7 @@ class Synthesizer:
     return planned, np.asarray(ns2_stage.denormalise(self._frozen, spoken))
 
   def _request(self, utterances: Sequence[Utterance]) -> ns2_sampling.Request:
-    return batching.request(utterances, self._listener.max_frames)
+    return batching.request(utterances, self._listener.max_frames, self.sizes)
 
   def _decode(
     self,

@@ -31,19 +31,23 @@ class Planner:
     )
 
   def plan(
-    self, request: ns2_sampling.Request, utterances: Sequence[Utterance]
+    self,
+    request: ns2_sampling.Request,
+    utterances: Sequence[Utterance],
+    sizes: batching.Sizes,
   ) -> ns2_sampling.Prosody:
     """Plans a batch.
 
     Args:
       request: what is to be said.
       utterances: the same, with what is known and how to say it.
+      sizes: of batches.
 
     Returns:
       Timing and pitch of as many frames as the longest needs, rounded up.
     """
     durations = self._durations(request, utterances)
-    num_frames = batching.frames(int(durations.sum(axis=1).max()))
+    num_frames = batching.frames(int(durations.sum(axis=1).max()), sizes)
     f0_hz = self._f0_hz(request, utterances, durations, num_frames)
     f0_phase = np.array(self.advance(f0_hz))
     for row, utterance in zip(f0_phase, utterances, strict=True):

@@ -19,6 +19,7 @@ from ns_jax.training import remote_lock
 CONFIG_FILE = "config.json"
 REPORT_FILE = "report.json"
 LOCK_FILE = ".lock"
+_LARGEST_CONFIG_BYTES = 1 << 20
 # Fields a run may be continued with although they changed: they do not touch
 # what has been learned so far.
 _FREE_SECTIONS = ("mesh", "eval", "sample", "frozen")
@@ -91,10 +92,19 @@ def read_config(workdir: str | paths.Path) -> ml_collections.ConfigDict:
   path = paths.as_path(workdir) / CONFIG_FILE
   if not path.is_file():
     raise UserError(f"{workdir}: holds no run ({CONFIG_FILE} is missing)")
+  if paths.size(path) > _LARGEST_CONFIG_BYTES:
+    raise UserError(f"{path}: is too large to be a config")
   try:
-    return ml_collections.ConfigDict(json.loads(files.read_text(path)))
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    fields = json.loads(files.read_text(path), parse_constant=_refuse_constant)
+    return ml_collections.ConfigDict(fields)
+  except RecursionError as error:
+    raise UserError(f"{path}: is damaged: nested too deeply") from error
+  except (AttributeError, TypeError, ValueError) as error:
     raise UserError(f"{path}: is damaged: {error}") from error
+
+
+def _refuse_constant(name: str) -> None:
+  raise ValueError(f"{name} is no number of JSON")
 
 
 def flattened(config: ml_collections.ConfigDict) -> dict[str, Any]:

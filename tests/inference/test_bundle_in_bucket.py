@@ -20,7 +20,7 @@ def test_a_codec_goes_to_a_bucket_and_comes_back(bucket):
   weights = restore.restore(restore.BUNDLES / "codec")
   export(weights, paths.resolve("gs://bucket/a/codec"), "# Card")
   assert bucket.names("bucket") == [
-    f"a/codec/{name}" for name in ("README.md", "config.json")
+    f"a/codec/{name}" for name in ("README.md", "SHA256SUMS", "config.json")
   ] + ["a/codec/model.safetensors"]
   again = restore.restore("gs://bucket/a/codec")
   assert again.step == weights.step
