@@ -4,6 +4,7 @@
 import gradio as gr
 
 from ns_jax.apps.page import coding, looks, retelling, singing, speaking
+from ns_jax.apps.page import house as houses
 from ns_jax.apps.page.house import House
 
 _SWEEP_SEC, _KEPT_SEC = 600, 3600  # of uploads and results
@@ -19,6 +20,8 @@ _TABS = {
 
 def build(house: House) -> gr.Blocks:
   """Makes the page; `serving.application` serves it."""
+  # Else examples were copied to where all is deleted in time.
+  gr.set_static_paths([houses.EXAMPLES])
   with gr.Blocks(
     title="ns_jax",
     analytics_enabled=False,
