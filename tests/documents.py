@@ -41,8 +41,19 @@ class Block:
 class Command:
   """A program and its arguments."""
 
-  place: str
+  document: str
+  line: int  # of the block
   words: tuple[str, ...]
+
+  @property
+  def place(self) -> str:
+    """For people who look for it."""
+    return f"{self.document}:{self.line}"
+
+  @property
+  def text(self) -> str:
+    """The words as they are."""
+    return " ".join(self.words)
 
   def __str__(self) -> str:
     """As it could be typed."""
@@ -73,7 +84,7 @@ def commands(document: str) -> list[Command]:
       lines = [line for line in text.splitlines() if line.startswith("$ ")]
       text = "\n".join(line[2:] for line in lines)
     for line in text.replace("\\\n", " ").splitlines():
-      found += [Command(block.place, words) for words in _split(line)]
+      found += [Command(document, block.line, w) for w in _split(line)]
   return found
 
 
@@ -83,7 +94,8 @@ def spoken_of(document: str) -> list[Command]:
   prose = _FENCED.sub(lambda block: "\n" * block[0].count("\n"), text)
   return [
     Command(
-      f"{document}:{prose.count(chr(10), 0, found.start()) + 1}",
+      document,
+      prose.count("\n", 0, found.start()) + 1,
       tuple(found[1].split()),
     )
     for found in re.finditer(r"`(ns-jax\s[^`]+)`", prose)

@@ -24,8 +24,8 @@ from tests import commands, documents
 ROOT = documents.ROOT
 # Programs of others, of which nobody here asks how they read their arguments.
 FOREIGN = {
-  *(".", "curl", "echo", "export", "git", "jq", "pre-commit", "pyright"),
-  *("pytest", "python3", "ruff", "tensorboard"),
+  *(".", "curl", "echo", "export", "git", "jq", "openssl"),
+  *("pre-commit", "pyright", "pytest", "python3", "ruff", "tensorboard"),
 }
 # Of ns_jax.main everything but its work.
 _PARSE_ONLY = """
@@ -59,8 +59,10 @@ class Parsers:
         self._parse_verb(args)
       case ["python", "-m", "ns_jax.main", *flags]:
         self._parse_main(flags)
-      case ["python", script, *args]:
+      case ["python", script, *args] if script.startswith("launch/"):
         _parse_script(script, args)
+      case ["python", script, *_]:
+        assert (ROOT / script).is_file(), f"there is no {script}"
       case [script, *args] if script.startswith("launch/"):
         self._parse_launch(script, args)
       case ["pip", "install", *args]:

@@ -3,7 +3,8 @@
 
 Every command is parsed by the program that would run it (tests/parsers.py), and
 every name that Python imports is looked up. At night they are run, in the order
-of CHECKS and in one folder, small: presets become `:tiny`, recordings a hum.
+of CHECKS and in one folder (tests/document_runs.py), small: presets become
+`:tiny`, recordings a hum.
 
 A new command of ours needs a line in CHECKS under its document: what it begins
 with, and `Run()`, or `Parse` and why it is not run. Python is run as it is,
@@ -13,19 +14,13 @@ with what PYTHON gives it.
 import ast
 import dataclasses
 import importlib.util
-import os
-import re
-import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-import soundfile
 
-from tests import documents, parsers, speakers
+from tests import document_runs, documents, parsers, speakers
 
-OURS = ("ns-jax", "python ", "launch/", "--config.")
+OURS = ("ns-jax ", "python ", "launch/", "--config.", "taskset ")
 SPEAK = "--model=tiny"  # random weights, that speak in no time
 
 
@@ -35,6 +30,10 @@ class Run:
 
   more: str = ""  # that makes it small
   needs: str = ""  # a module without which it cannot be
+
+
+class Serve(Run):
+  """Every night, for what follows to ask; until the next one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +75,18 @@ CHECKS = {
     "ns-jax doctor": Run(),
     "ns-jax encode": Run("--overwrite"),
   },
+  "docs/demo.md": {
+    "ns-jax demo": Parse("tests/apps/page opens it in a browser"),
+  },
   "docs/evaluation.md": {
     "python -m ns_jax.main": Parse("fetches the weights of judges"),
     "--config.eval.": Parse("fetches the weights of judges"),
+  },
+  "docs/export.md": {
+    "ns-jax export runs/": Run(),
+    "ns-jax synthesize": Run("--overwrite"),
+    "ns-jax export-stablehlo": Run(),
+    "python examples/load_stablehlo.py": Run(),
   },
   "docs/launching.md": {"launch/": LAUNCH},
   "docs/performance.md": {"taskset -c 2,3 python launch/bench.py": STUDY},
@@ -86,6 +94,7 @@ CHECKS = {
     "ns-jax plan": Run("--no-search --quick", needs="libtpu"),
     "python launch/plan.py": STUDY,
   },
+  "docs/serving.md": {"ns-jax serve": Serve(SPEAK)},
   "docs/speaking.md": {
     "python -m ns_jax.main --config=configs/ns2_distilled.py": Run(
       "--workdir=runs/ns2_distilled-demo"
@@ -102,7 +111,6 @@ CHECKS = {
   },
 }
 
-RECORDINGS = ("voice", "in", "me", "you", "street", "their_song")
 # What Python of a document is given, and what of it is written otherwise.
 PYTHON = {
   "docs/codec.md": ({"wav": speakers.voice(2.0)}, {}),
@@ -116,18 +124,17 @@ def ours():
   """The commands that start our programs."""
   return [
     command
-    for document in [*CHECKS, *(set(documents.NAMES) - set(CHECKS))]
+    for document in documents.NAMES
     for command in documents.commands(document)
-    if " ".join(command.words).startswith(OURS) or command.words[0] == "taskset"
+    if command.text.startswith(OURS)
   ]
 
 
 def check_of(command):
   """The longest line of CHECKS that a command begins with, if there is one."""
-  document = command.place.partition(":")[0]
-  text = " ".join(command.words)
-  lines = [line for line in CHECKS.get(document, {}) if text.startswith(line)]
-  return max(lines, key=len, default=None)
+  lines = CHECKS.get(command.document, {})
+  fitting = [line for line in lines if command.text.startswith(line)]
+  return max(fitting, key=len, default=None)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +168,7 @@ def test_every_command_of_ours_has_a_check():
 
 
 def test_every_check_is_of_a_command():
-  used = {(c.place.partition(":")[0], check_of(c)) for c in ours()}
+  used = {(c.document, check_of(c)) for c in ours()}
   listed = {(name, line) for name, lines in CHECKS.items() for line in lines}
   assert listed == used
 
@@ -181,104 +188,67 @@ def test_python_imports_what_there_is(document):
           assert hasattr(imported[node.value.id], node.attr), block.place
 
 
-def _run_python(document):
-  """Runs all Python of a document, one block after the other."""
-  given, otherwise = PYTHON.get(document, ({}, {}))
-  names = dict(given)
-  for block in documents.blocks(document, "python"):
-    text = block.text
-    for written, instead in otherwise.items():
+class _Python:
+  """Runs the Python of a document, one block after the other."""
+
+  def __init__(self, document, here=str):
+    """Args: here: changes what cannot be the same in this place."""
+    given, self._otherwise = PYTHON.get(document, ({}, {}))
+    self._names = dict(given)
+    self._here = here
+
+  def run(self, block):
+    text = self._here(block.text)
+    for written, instead in self._otherwise.items():
       text = text.replace(written, instead)
-    exec(compile(text, block.place, "exec"), names)
-  return names
+    exec(compile(text, block.place, "exec"), self._names)
 
 
 @pytest.mark.parametrize("document", BY_DAY)
 def test_python_runs_by_day(document, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  assert _run_python(document)
+  python = _Python(document)
+  for block in documents.blocks(document, "python"):
+    python.run(block)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-  """A folder with the files that documents speak of."""
+def shell(tmp_path_factory):
   home = tmp_path_factory.mktemp("home")
-  for i, name in enumerate(RECORDINGS):
-    soundfile.write(home / f"{name}.wav", speakers.voice(2.0, i), 16_000)
-  (home / "book.txt").write_text(
-    "".join(f"{said}\n" for said in _sentences(100)), encoding="utf-8"
-  )
-  corpus = home / "LJSpeech-1.1"
-  (corpus / "wavs").mkdir(parents=True)
-  lines = []
-  for i, said in enumerate(_sentences(40)):
-    name = f"LJ001-{i:04}"
-    wav = speakers.voice(0.07 * len(said), i)
-    soundfile.write(corpus / "wavs" / f"{name}.wav", wav, 16_000)
-    lines.append(f"{name}|{said}|{said}\n")
-  (corpus / "metadata.csv").write_text("".join(lines), encoding="utf-8")
-  speakers.bundle(home / "tiny", on_shipped=True)
-  return home
+  document_runs.prepare(home)
+  shell = document_runs.Shell(home)
+  yield shell
+  shell.stop()
 
 
-def _sentences(count):
-  path = documents.ROOT / "data_pipelines" / "corpora" / "demo_sentences.txt"
-  return path.read_text(encoding="utf-8").splitlines()[:count]
-
-
-@pytest.fixture(scope="module")
-def start(home):
-  """Starts a command in that folder, small; returns what it says."""
-  programs = {
-    "ns-jax": (sys.executable, "-m", "ns_jax.apps.cli"),
-    "python": (sys.executable,),
-  }
-  one_device = "--xla_force_host_platform_device_count=1"
-  variables = {
-    "HOME": str(home),
-    "PYTHONPATH": str(documents.ROOT),
-    "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {one_device}",
-  }
-
-  def start(command, more):
-    text = re.sub(r"(configs/\w+\.py)(:\w+)?", r"\1:tiny", str(command))
-    first, *words = shlex.split(text.replace("~", str(home)))
-    done = subprocess.run(
-      [*programs[first], *words, *more.split()],
-      cwd=home,
-      env={**os.environ, **variables},
-      stdin=subprocess.DEVNULL,
-      capture_output=True,
-      text=True,
-      check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stderr[-3000:]}"
-
-  return start
+def _run(command, shell):
+  """Runs a command as CHECKS says."""
+  line = check_of(command)
+  check = CHECKS[command.document][line] if line else None
+  if isinstance(check, Serve):
+    shell.serve(command, check.more)
+  elif isinstance(check, Run):
+    if not check.needs or importlib.util.find_spec(check.needs):
+      shell.run(command, check.more)
+  elif command.words[0] == "curl" and shell.serves:
+    shell.run(command, "")
 
 
 @pytest.mark.slow
 @pytest.mark.nightly
-@pytest.mark.parametrize("document", CHECKS)
-def test_commands_run(document, start, home):
-  for command in documents.commands(document):
-    line = check_of(command)
-    check = line and CHECKS[document][line]
-    if not isinstance(check, Run):
-      continue
-    if check.needs and importlib.util.find_spec(check.needs) is None:
-      continue
-    start(command, check.more)
-    words = command.words
-    if "--out" in words:
-      assert (home / words[words.index("--out") + 1]).exists(), command
+@pytest.mark.parametrize("document", dict.fromkeys([*CHECKS, *PYTHON]))
+def test_a_document_is_true(document, shell, monkeypatch):
+  monkeypatch.chdir(shell.home)
+  python = _Python(document, shell.here)
+  steps = [*documents.commands(document), *documents.blocks(document, "python")]
+  for step in sorted(steps, key=lambda step: step.line):
+    if isinstance(step, documents.Block):
+      python.run(step)
+    else:
+      _run(step, shell)
+  shell.stop()
 
 
-@pytest.mark.slow
-@pytest.mark.nightly
-@pytest.mark.parametrize(
-  "document", [n for n in documents.NAMES if documents.blocks(n, "python")]
-)
-def test_python_runs(document, home, monkeypatch):
-  monkeypatch.chdir(home)
-  assert _run_python(document)
+def test_all_python_is_run_at_night():
+  have = {n for n in documents.NAMES if documents.blocks(n, "python")}
+  assert have <= {*CHECKS, *PYTHON}, "add these documents to PYTHON"
