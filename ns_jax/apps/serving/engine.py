@@ -103,6 +103,7 @@ class Talker:
       max_batch: sentences that are said at once.
     """
     self._model, self.model_id = copy.copy(model), model_id
+    self._max_batch = max_batch
     most = model.max_phonemes
     phonemes = (_PHONEMES, most) if most > _PHONEMES else (most,)
     self._sizes = batching.Sizes((1, max_batch), phonemes, _FRAMES)
@@ -162,13 +163,15 @@ class Talker:
 
   def further_preparations(self) -> Iterator[Callable[[], None]]:
     """For one long sentence, then for several at once."""
-    yield from self._programs(self._sizes.phonemes[-1], 1)
-    for size in self._sizes.phonemes:
-      yield from self._programs(size, self._sizes.rows[-1])
-      yield functools.partial(self._allow, size)
+    for size in self._sizes.phonemes[1:]:
+      yield from self._programs(size, 1)
+    if self._max_batch > 1:
+      for size in self._sizes.phonemes:
+        yield from self._programs(size, self._max_batch)
+        yield functools.partial(self._allow, size)
 
   def _allow(self, num_phonemes: int) -> None:
-    self._most_at_once[num_phonemes] = self._sizes.rows[-1]
+    self._most_at_once[num_phonemes] = self._max_batch
 
   def _programs(
     self, num_phonemes: int, rows: int
