@@ -53,6 +53,7 @@ CORE = [
   # What a command shows and writes.
   "click>=8.1",
   "matplotlib>=3.9",
+  "packaging>=24.0",
   "tensorboardX>=2.6.4",
   "tqdm>=4.66",
 ]

@@ -150,7 +150,7 @@ def _write(out: pathlib.Path, doc: pathlib.Path) -> None:
   for job in JOBS:
     path = out / f"{job.name}.json"
     if path.exists():
-      for step in json.loads(path.read_text()):
+      for step in json.loads(path.read_text())["steps"]:
         lines.append(f"| {' | '.join(_cells(job, step))} |")
   table_text = "\n".join([*lines, "", f"jax {jax.__version__}, {date}.", ""])
   before, rest = doc.read_text(encoding="utf-8").split(_BEGIN)

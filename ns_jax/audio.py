@@ -34,6 +34,7 @@ _CONTAINERS = {
   *("mov", "mp4", "m4a", "mp3", "ogg", "wav", "w64", "au"),
 }
 _UNKNOWN_BYTES = 0x7F000000  # a length nobody means
+_MOST_SAMPLES = 2**62  # likewise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +131,7 @@ def decode(
   return samples, rate_hz
 
 
-def check_samples(path: pathlib.Path, samples: np.ndarray) -> None:
+def check_samples(path: str | pathlib.Path, samples: np.ndarray) -> None:
   """Checks that samples are numbers around full scale, 1.
 
   Raises:
@@ -245,7 +246,11 @@ def open_sound(path: pathlib.Path) -> soundfile.SoundFile:
     soundfile.LibsndfileError, RuntimeError: it cannot be opened.
   """
   name: Any = os.fsencode(path)
-  return soundfile.SoundFile(name)
+  file = soundfile.SoundFile(name)
+  if file.frames > _MOST_SAMPLES:  # a FLAC that was sent as it grew
+    file.close()
+    raise RuntimeError("the header does not say how long it is")
+  return file
 
 
 def not_audio(path: pathlib.Path) -> UserError:

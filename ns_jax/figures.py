@@ -14,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from ns_jax import files, paths
 from ns_jax.audio import AudioSpec
 
-DPI = 90  # of pictures
+_INCHES_PER_SEC = 2.5  # in which the phonemes of fast speech can be read
+_WIDTHS_IN = (8.0, 60.0)
 
 
 def speech_figure(
@@ -63,10 +64,67 @@ def speech_figure(
   return figure
 
 
+def wave_figure(
+  wav: np.ndarray,
+  log_mel: np.ndarray,
+  spec: AudioSpec,
+  *,
+  f0_hz: np.ndarray | None = None,
+  phonemes: tuple[Sequence[str], np.ndarray] | None = None,
+  width_in: float | None = None,
+) -> matplotlib.figure.Figure:
+  """Draws one wave above its spectrogram.
+
+  Args:
+    wav: [S] in [-1, 1].
+    log_mel: [T, M] log-mel spectrogram.
+    spec: gives seconds per sample and frame.
+    f0_hz: [T] pitch in Hz, 0 where unvoiced.
+    phonemes: (symbols, [N] durations in frames).
+    width_in: inches; None: wide enough to read the phonemes.
+
+  Returns:
+    A figure; save it with `save_figure` or render it with `to_png`.
+  """
+  end_sec = len(wav) / spec.sample_rate_hz
+  if width_in is None:
+    width_in = float(np.clip(_INCHES_PER_SEC * end_sec, *_WIDTHS_IN))
+  figure = matplotlib.figure.Figure(
+    figsize=(width_in, 4.0), layout="constrained"
+  )
+  FigureCanvasAgg(figure)
+  wave, mel = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+  seconds = np.arange(len(wav)) / spec.sample_rate_hz
+  wave.plot(seconds, wav, linewidth=0.4, color="#33508a")
+  loudest = max(float(np.abs(wav).max(initial=0.0)), 1e-3)
+  wave.set_ylim(-loudest, loudest)
+  wave.set_yticks([])
+  high = float(log_mel.max())
+  mel.imshow(
+    log_mel.T,
+    origin="lower",
+    aspect="auto",
+    cmap="magma",
+    extent=(0.0, log_mel.shape[0] / spec.frame_rate_hz, 0.0, log_mel.shape[1]),
+    vmin=high - 12.0,
+    vmax=high,
+  )
+  mel.set_ylabel("mel band")
+  mel.set_xlabel("seconds")
+  if phonemes:
+    _draw_phonemes(mel, *phonemes, log_mel.shape[1], spec)
+  if f0_hz is not None:
+    _draw_pitch(mel.twinx(), f0_hz, spec)
+  mel.set_xlim(0.0, end_sec)
+  return figure
+
+
 def _draw_phonemes(axis, symbols, durations, top: int, spec: AudioSpec) -> None:
   ends_sec = np.cumsum(durations) / spec.frame_rate_hz
   starts_sec = ends_sec - np.asarray(durations) / spec.frame_rate_hz
   for symbol, start, end in zip(symbols, starts_sec, ends_sec, strict=True):
+    if start == end:  # a pause that is none
+      continue
     axis.axvline(end, color="white", linewidth=0.4, alpha=0.6)
     axis.text(
       (start + end) / 2,
@@ -95,10 +153,9 @@ def save_figure(
 
 
 def to_png(figure: matplotlib.figure.Figure) -> bytes:
-  """Renders a figure."""
-  FigureCanvasAgg(figure)
+  """Renders a figure to the bytes of a PNG file."""
   content = io.BytesIO()
-  figure.savefig(content, dpi=DPI, format="png")
+  figure.savefig(content, dpi=90, format="png")
   return content.getvalue()
 
 

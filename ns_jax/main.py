@@ -68,20 +68,19 @@ def run(argv: Sequence[str]) -> None:
   processes.agree_on_versions()
   # After the processes have met, because these reach for devices and data.
   from ns_jax.apps import jobs
+  from ns_jax.training import workdir
 
   config = _CONFIG.value
-  workdir = os.path.expanduser(
-    _WORKDIR.value or f"runs/{config.stage}-{config.preset or 'demo'}"
-  )
+  run_dir = os.path.expanduser(_WORKDIR.value or workdir.default(config))
   if _MODE.value == "train":
-    jobs.train(config, workdir)
+    jobs.train(config, run_dir)
   elif _MODE.value == "evaluate":
-    jobs.evaluate(config, workdir)
+    jobs.evaluate(config, run_dir)
   else:
     prompt, out = (
       flag.value and os.path.expanduser(flag.value) for flag in (_PROMPT, _OUT)
     )
-    jobs.synthesize(config, workdir, text=_TEXT.value, prompt=prompt, out=out)
+    jobs.synthesize(config, run_dir, text=_TEXT.value, prompt=prompt, out=out)
 
 
 def _guarded(argv: Sequence[str]) -> int | None:

@@ -23,7 +23,7 @@ from benchmarks import timing
 from configs import ns1 as ns1_config
 from ns_jax import stages
 from ns_jax.inference.restore import Weights
-from ns_jax.inference.single_voice import SingleVoice, spoken
+from ns_jax.inference.single_voice import Sentence, SingleVoice, spoken
 from ns_jax.losses import gaussian
 from ns_jax.losses.soft_dtw import soft_dtw
 from ns_jax.models import ns1 as ns1_model
@@ -212,7 +212,8 @@ class _Ours:
     rng = np.random.default_rng(0)
     ids = rng.integers(5, symbols.VOCABULARY_SIZE, len(durations))
     reading = Reading(ids.astype(np.int32), np.zeros(len(ids), np.uint8))
-    return lambda: self._voice.say([reading], durations=[durations])[0].wav
+    sentence = Sentence(reading, durations)
+    return lambda: self._voice.speak([sentence])[0].wav
 
 
 class _Training:

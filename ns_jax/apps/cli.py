@@ -6,26 +6,58 @@ Nothing heavy is imported before a verb needs it, so help comes at once.
 
 import click
 
-from ns_jax.apps.commands import bundles, codes, planning, records, speech
+from ns_jax import __version__
+from ns_jax.apps.commands import (
+  bundles,
+  checkup,
+  codes,
+  completing,
+  planning,
+  records,
+  runs,
+  shared,
+  speech,
+)
 
 _VERBS = (
-  records.prepare,
-  records.inspect,
-  codes.encode,
-  codes.decode,
   speech.synthesize,
   speech.convert,
   speech.enhance,
   speech.sing,
+  codes.encode,
+  codes.decode,
+  records.prepare,
+  records.inspect,
+  runs.train,
+  runs.evaluate,
   bundles.export,
   planning.plan,
+  checkup.bench,
+  checkup.doctor,
+  completing.completion,
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="ns_jax", prog_name="ns-jax")
+class _InOrder(click.Group):
+  """Lists verbs as they are used, and not by their letters."""
+
+  def list_commands(self, ctx: click.Context) -> list[str]:
+    """In the order in which they were added."""
+    return list(self.commands)
+
+
+@click.group(
+  cls=_InOrder,
+  context_settings={"help_option_names": ["-h", "--help"]},
+  epilog=shared.EXIT_STATUSES,
+)
+@click.version_option(__version__, prog_name="ns-jax")
 def cli() -> None:
-  """NaturalSpeech and NaturalSpeech 2 in JAX."""
+  """NaturalSpeech and NaturalSpeech 2 in JAX.
+
+  ns-jax VERB --help says more, with an example. Every verb knows --json, for
+  scripts, and --quiet.
+  """
 
 
 for _verb in _VERBS:

@@ -7,6 +7,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -201,7 +202,8 @@ def _each(
   """Works on every file; one that cannot be used does not stop the others."""
   audio_sec, num_bytes, failures = 0.0, 0, []
   start = time.perf_counter()
-  bar = tqdm.tqdm(pairs, desc=label, unit="file", disable=len(pairs) == 1)
+  hidden: Any = {"disable": True} if len(pairs) == 1 else {}
+  bar = tqdm.tqdm(pairs, desc=label, unit="file", **hidden)
   for source, out in bar:
     try:
       audio_sec += _do(work, source, out, overwrite)

@@ -26,6 +26,7 @@ from ns_jax.evaluation.contract import Context, Section
 from ns_jax.inference import restore
 from ns_jax.inference.codec import LATENT_STATISTICS, SpeechCodec
 from ns_jax.inference.restore import Weights
+from ns_jax.inference.sampling import Sampling
 from ns_jax.inference.utterance import Manner
 from ns_jax.training import checkpoint, loop, workdir, writers
 
@@ -116,7 +117,7 @@ def synthesize(
     [prompt] if prompt else [],
     out,
     model=str(path),
-    sampling=speaking.Sampling.of(config.sample),
+    sampling=Sampling.of(config.sample),
     manner=Manner(),
     seed=config.seed,
     overwrite=True,

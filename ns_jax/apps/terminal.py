@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How our programs speak to whoever started them."""
 
+import contextlib
+import contextvars
 import logging
 import os
+import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import absl.logging
 
@@ -12,6 +15,8 @@ from ns_jax import files
 from ns_jax.errors import Preempted, UnreachableError, UserError
 
 BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
+_CACHE = "JAX_COMPILATION_CACHE_DIR"
+_IS_HUSHED = contextvars.ContextVar("hushed", default=False)
 
 
 def quiet_libraries() -> None:
@@ -22,18 +27,41 @@ def quiet_libraries() -> None:
   handler = logging.StreamHandler()
   handler.setFormatter(logging.Formatter("ns_jax: %(message)s"))
   logger = logging.getLogger("ns_jax")
-  logger.addHandler(handler)
-  logger.setLevel(logging.INFO)
+  logger.handlers = [handler]  # once, however often this is called
+  logger.setLevel(logging.WARNING if _IS_HUSHED.get() else logging.INFO)
   logger.propagate = False
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+  """For a program that listens: no progress bars, of our lines only warnings.
+
+  To be entered before anything that shows a bar is imported.
+  """
+  token, variable = _IS_HUSHED.set(True), "TQDM_DISABLE"
+  before = os.environ.get(variable)
+  os.environ[variable] = "1"  # read where tqdm is imported, here and in workers
+  try:
+    yield
+  finally:
+    _IS_HUSHED.reset(token)
+    del os.environ[variable]
+    if before is not None:
+      os.environ[variable] = before
 
 
 def cache_compiled() -> None:
   """Keeps compiled programs, so that what goes on does not compile again."""
   import jax
 
-  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    cache = os.path.expanduser("~/.cache/ns_jax/compiled")
-    jax.config.update("jax_compilation_cache_dir", cache)
+  if _CACHE not in os.environ:
+    jax.config.update("jax_compilation_cache_dir", str(compiled_dir()))
+
+
+def compiled_dir() -> pathlib.Path:
+  """Where compiled programs are kept."""
+  given = os.environ.get(_CACHE, "~/.cache/ns_jax/compiled")
+  return pathlib.Path(given).expanduser()
 
 
 def guarded(run: Callable[[], int | None]) -> int | None:

@@ -5,11 +5,14 @@ A solver knows no model: it receives `denoise_fn(x [B, ...], t [B]) -> x0_hat`
 and a grid of times. A falling grid generates (NaturalSpeech 2, Sec. 3.2); a
 rising one carries latents to noise along the same ODE (Sec. 5, voice
 conversion).
+
+What is drawn comes from one key for a whole batch, or from keys [B], one for
+each row: then a row is the same in any company, and whatever its padding.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +34,7 @@ class Step(NamedTuple):
   t_next: Array  # [] float
   previous_x0: Array  # [B, ...]; meaningless in the first step
   previous_t: Array  # []; equals t in the first step
-  key: Array
+  key: Array  # [] or [B]
 
 
 # (denoise_fn, schedule, step) -> (x at t_next, x0_hat at t)
@@ -89,7 +92,7 @@ def integrate(
     denoise_fn: (x [B, ...], t [B]) -> x0_hat [B, ...].
     schedule: gives alpha, sigma, beta.
     x_init: [B, ...] at times[0].
-    key: typed key, for the stochastic steppers.
+    key: typed key or keys [B], for the stochastic steppers.
     times: [S + 1] float.
     stepper: see SOLVERS.
 
@@ -104,7 +107,7 @@ def integrate(
     x_next, x0_hat = stepper(denoise_fn, schedule, step)
     return (x_next, x0_hat, t), None
 
-  keys = jax.random.split(key, times.shape[0] - 1)
+  keys = _step_keys(key, times.shape[0] - 1)
   carry = (x_init, jnp.zeros_like(x_init), times[0])
   (x, _, _), _ = jax.lax.scan(body, carry, (times[:-1], times[1:], keys))
   return x
@@ -134,7 +137,35 @@ def initial_noise(
   key: Array, shape: tuple[int, ...], temperature: float
 ) -> Array:
   """Draws x_1 from N(0, I / temperature) (the paper's 1.2^2), float32."""
-  return jax.random.normal(key, shape) / jnp.sqrt(temperature)
+  return _normal(key, shape) / jnp.sqrt(temperature)
+
+
+def split(key: Array, count: int) -> tuple[Array, ...]:
+  """So many new ones of a key [], or of each key of [B]."""
+  if not key.shape:
+    return tuple(jax.random.split(key, count))
+  own = jax.vmap(lambda one: jax.random.split(one, count))(key)
+  return tuple(own[:, i] for i in range(count))
+
+
+def _step_keys(key: Array, count: int) -> Array:
+  """Keys [count] of one key, or [count, B] of keys [B]."""
+  if not key.shape:
+    return jax.random.split(key, count)
+  of_step = lambda i: jax.vmap(lambda one: jax.random.fold_in(one, i))(key)
+  return jax.vmap(of_step)(jnp.arange(count))
+
+
+def _normal(
+  key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32
+) -> Array:
+  """Draws from N(0, I), each row [...] of its own key where there are many.
+
+  A longer row begins like a shorter one, because JAX numbers what it draws.
+  """
+  if not key.shape:
+    return jax.random.normal(key, shape, dtype)
+  return jax.vmap(lambda one: jax.random.normal(one, shape[1:], dtype))(key)
 
 
 def _batched(t: Array, x: Array) -> Array:
@@ -221,7 +252,7 @@ def euler_maruyama(
   towards = score(step.x, x0_hat, _batched(step.t, step.x), schedule)
   dt = step.t_next - step.t
   rate = schedule.noise_rate(step.t)
-  noise = jax.random.normal(step.key, step.x.shape, step.x.dtype)
+  noise = _normal(step.key, step.x.shape, step.x.dtype)
   x = step.x + dt * (drift - 0.5 * rate * towards)
   return x + jnp.sqrt(-dt * rate) * noise, x0_hat
 
@@ -239,7 +270,7 @@ def ancestral(
     ratio * variance_next * step.x
     + schedule.alpha(step.t_next) * transition * x0_hat
   ) / variance
-  noise = jax.random.normal(step.key, step.x.shape, step.x.dtype)
+  noise = _normal(step.key, step.x.shape, step.x.dtype)
   std = jnp.sqrt(transition * variance_next / variance)
   return mean + std * noise, x0_hat
 

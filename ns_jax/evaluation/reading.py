@@ -19,7 +19,7 @@ from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips
 from ns_jax.evaluation.contract import Context, Section, mean
 from ns_jax.inference import single_voice
-from ns_jax.inference.single_voice import Said, SingleVoice
+from ns_jax.inference.single_voice import Said, Sentence, SingleVoice
 from ns_jax.text import symbols
 from ns_jax.text.frontend import Reading
 
@@ -86,8 +86,8 @@ def _compare(
   """Figures of one sentence, its waves by name, and how it is said."""
   recording = clips.reference_wav(record)
   reading = Reading(record["phonemes"], record["word_starts"])
-  (own,) = speaker.say([reading])
-  (timed,) = speaker.say([reading], durations=[record["durations"]])
+  (own,) = speaker.speak([Sentence(reading)])
+  (timed,) = speaker.speak([Sentence(reading, record["durations"])])
   waves = {
     "recording": recording,
     "revoiced": speaker.revoice(recording),

@@ -16,7 +16,7 @@ import tqdm
 from ns_jax.evaluation import clips, judges, reading, systems, words
 from ns_jax.evaluation.contract import Context, Section
 from ns_jax.evaluation.judges import Judges
-from ns_jax.inference.single_voice import SingleVoice
+from ns_jax.inference.single_voice import Sentence, SingleVoice
 from ns_jax.text.frontend import Reading
 
 NAMES = ("recording", "revoiced", "said")
@@ -52,11 +52,11 @@ def evaluate(context: Context) -> Section:
   details, real_time_factors = [], []
   records = clips.in_turn(context.test_records)[: options.num_clips]
   for record in tqdm.tqdm(records, desc="read and judge", unit="clip"):
-    text = Reading(record["phonemes"], record["word_starts"])
-    (said,) = speaker.say([text])
+    text = Sentence(Reading(record["phonemes"], record["word_starts"]))
+    (said,) = speaker.speak([text])
     if len(real_time_factors) < _TIMED_CLIPS:
       start = time.perf_counter()
-      speaker.say([text])  # nothing is left to compile
+      speaker.speak([text])  # nothing is left to compile
       seconds = len(said.wav) / context.spec.sample_rate_hz
       real_time_factors.append((time.perf_counter() - start) / seconds)
     recording = clips.reference_wav(record)

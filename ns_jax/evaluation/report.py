@@ -75,8 +75,13 @@ def _is_of_the_whole(name: str) -> bool:
 
 def reported_step(run_dir: paths.Path) -> int | None:
   """The step a run's report is of; None without a report."""
-  path = run_dir / workdir.REPORT_FILE
-  return json.loads(files.read_text(path))["step"] if path.exists() else None
+  exists = (run_dir / workdir.REPORT_FILE).exists()
+  return read_report(run_dir)["step"] if exists else None
+
+
+def read_report(run_dir: paths.Path) -> dict[str, Any]:
+  """The step, what was found by section, and the seconds it took."""
+  return json.loads(files.read_text(run_dir / workdir.REPORT_FILE))
 
 
 def write_report(

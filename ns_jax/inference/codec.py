@@ -221,12 +221,10 @@ class SpeechCodec:
     return np.asarray(codes)[0], past
 
   def decode_block(
-    self, codes: np.ndarray, past: Any
+    self, latents: np.ndarray, past: Any
   ) -> tuple[np.ndarray, Any]:
-    """Decodes the next block [T, q] of a stream; (samples [S], new past)."""
-    vectors = self.vectors[: codes.shape[-1]]
-    latents = self._sum_codes(vectors, codes[None])
-    wav, past = self._decode(self.params, latents, past)
+    """Decodes the next block [T, D] of a stream; (samples [S], new past)."""
+    wav, past = self._decode(self.params, latents[None], past)
     return np.asarray(wav)[0], past
 
   def reconstruct(

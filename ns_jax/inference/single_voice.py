@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speech of the one speaker that a NaturalSpeech was trained on."""
 
+import copy
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -15,9 +16,9 @@ from ns_jax import paths
 from ns_jax.array_types import Params
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
-from ns_jax.inference import restore
+from ns_jax.inference import batching, restore
 from ns_jax.inference.restore import Weights
-from ns_jax.inference.utterance import Manner, Speech
+from ns_jax.inference.utterance import Manner, Speech, seeds
 from ns_jax.models import ns1, ns1_sampling
 from ns_jax.models.mixed_phonemes import Mixed
 from ns_jax.models.ns1_sampling import SampleOptions
@@ -27,9 +28,17 @@ from ns_jax.text.frontend import Reading
 STAGES = ("ns1",)
 _MISFIT = "the weights of this model do not fit its config"
 _DIVERGED = "what came out is no sound: the model's weights diverged"
-_PHONEME_BLOCK = 32  # sizes are rounded up, so that few shapes are compiled
-_FRAME_BLOCK = 160
 _HEARING = "posterior"  # the part that hears; speaking does without
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+  """What to say, and how."""
+
+  reading: Reading
+  durations: np.ndarray | None = None  # [N] float, frames; None: predict
+  seed: int = 0  # of what is drawn, whoever else is in the batch
+  manner: Manner = Manner()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,68 +140,83 @@ class SingleVoice:
     )
     return own == shapes
 
-  def say(
-    self,
-    readings: Sequence[Reading],
-    *,
-    seed: int = 0,
-    manner: Manner | None = None,
-    durations: Sequence[np.ndarray] | None = None,
-  ) -> list[Said]:
+  def with_options(self, options: SampleOptions) -> "SingleVoice":
+    """The same model, with the same compiled programs, sampling otherwise."""
+    other = copy.copy(self)
+    other.options = options
+    return other
+
+  @property
+  def model(self) -> "SingleVoice":
+    """Itself, as a speaker."""
+    return self
+
+  def utterance(
+    self, reading: Reading, seed: int, manner: Manner, /
+  ) -> Sentence:
+    """What it is to be given."""
+    return Sentence(reading, seed=seed, manner=manner)
+
+  def speak(self, utterances: Sequence[Sentence], /) -> list[Said]:
     """Speaks a batch.
 
     Args:
-      readings: what to say.
-      seed: of what is drawn.
-      manner: how; None: as the model would.
-      durations: [N] float, frames, of each; None: as the model would.
+      utterances: what to say; each as if it were alone.
 
     Returns:
-      One for each reading.
+      One for each sentence.
 
     Raises:
       UserError: another pitch is asked for, or the weights diverged.
     """
-    manner = manner or Manner()
-    if manner.pitch_semitones:
+    if any(sentence.manner.pitch_semitones for sentence in utterances):
       raise UserError(
         "this model has no pitch to move; leave it out, or take one of ns2"
       )
-    mixed = self._mixed(readings)
+    idle = batching.rows(len(utterances)) - len(utterances)
+    rows = [*utterances, *[utterances[-1]] * idle]
+    mixed = self._mixed([row.reading for row in rows])
     hidden, predicted = self._read(self._params, mixed)
-    frames = np.array(predicted) / manner.speed
-    if not np.isfinite(frames).all():
-      raise UserError(_DIVERGED)
-    for row, given in zip(frames, durations or (), strict=False):
-      row[: len(given)] = given
-      row[len(given) :] = 0.0
+    frames = _paced(np.array(predicted), rows)
     counts = np.maximum(np.rint(frames.sum(axis=1)), 1).astype(int)
-    size = int(-(-counts.max() // _FRAME_BLOCK) * _FRAME_BLOCK)
     wavs, weights = self._speak(
       self._params,
       self._remembers,
       hidden,
       jnp.asarray(frames),
       mixed.phonemes > 0,
-      jax.random.split(jax.random.key(seed), len(readings)),
-      num_frames=size,
+      jax.vmap(jax.random.key)(seeds(rows)),
+      num_frames=batching.frames(int(counts.max())),
       options=self.options,
     )
     wavs, weights = np.asarray(wavs), np.asarray(weights.mean(axis=-1))
     if not np.isfinite(wavs).all():
       raise UserError(_DIVERGED)
     said = []
-    for i, reading in enumerate(readings):
-      number = len(reading.phonemes)
+    for i, sentence in enumerate(utterances):
+      number = len(sentence.reading.phonemes)
       ends = np.minimum(np.rint(np.cumsum(frames[i, :number])), counts[i])
+      wav = wavs[i, : self.spec.num_samples(int(counts[i]))]
       said.append(
         Said(
-          wav=manner.amplify(wavs[i, : self.spec.num_samples(int(counts[i]))]),
+          wav=sentence.manner.amplify(wav),
           durations=np.diff(ends, prepend=0).astype(np.int32),
           weights=weights[i, : counts[i], :number],
         )
       )
     return said
+
+  def stream(self, utterance: Sentence, /) -> Iterator[np.ndarray]:
+    """Speaks one sentence.
+
+    Args:
+      utterance: what to say.
+
+    Yields:
+      All of it at once [S] float32: its decoder hears what comes next.
+    """
+    (said,) = self.speak([utterance])
+    yield said.wav
 
   def revoice(self, wav: np.ndarray) -> np.ndarray:
     """What the decoder makes of what is heard in a wave [S] float32.
@@ -202,8 +226,9 @@ class SingleVoice:
     """
     if _HEARING not in self._params:
       raise UserError("a bundle of ns1 cannot hear; give its workdir")
-    block = self.spec.num_samples(_FRAME_BLOCK)
-    size = max(block, len(wav) + -len(wav) % block)
+    size = self.spec.num_samples(
+      batching.frames(self.spec.num_frames(len(wav)))
+    )
     padded = np.pad(wav, (0, size - len(wav)))[None]
     voiced = self._revoice(
       self._params, self._remembers, padded, hop=self.spec.hop_samples
@@ -212,8 +237,7 @@ class SingleVoice:
 
   def _mixed(self, readings: Sequence[Reading]) -> Mixed:
     """Pads a batch to shapes of a few fixed sizes."""
-    longest = max(len(reading.phonemes) for reading in readings)
-    size = longest + -longest % _PHONEME_BLOCK
+    size = batching.phonemes(max(len(r.phonemes) for r in readings))
     rows = np.zeros((3, len(readings), size), np.int32)
     for i, reading in enumerate(readings):
       number = len(reading.phonemes)
@@ -227,3 +251,19 @@ class SingleVoice:
         rows[2, i, :number] = np.repeat(np.arange(len(lengths)), lengths)
     fields: Any = map(jnp.asarray, rows)
     return Mixed(*fields)
+
+
+def _paced(frames: np.ndarray, sentences: Sequence[Sentence]) -> np.ndarray:
+  """Durations [B, N] float, as they are given or at the speed asked for.
+
+  Raises:
+    UserError: they are no numbers.
+  """
+  if not np.isfinite(frames).all():
+    raise UserError(_DIVERGED)
+  for row, sentence in zip(frames, sentences, strict=True):
+    if sentence.durations is None:
+      row /= sentence.manner.speed
+    else:
+      row[:] = batching.pad(np.asarray(sentence.durations), len(row))
+  return frames

@@ -86,7 +86,11 @@ class DecoderStream:
 
   def push(self, codes: np.ndarray) -> np.ndarray:
     """Takes codes [T, q]; returns the samples [S] now known."""
-    self._pending.extend(codes)
+    return self.push_latents(self._codec.latents(codes[None])[0])
+
+  def push_latents(self, latents: np.ndarray) -> np.ndarray:
+    """Takes latents [T, D]; returns the samples [S] now known."""
+    self._pending.extend(latents)
     parts = [np.zeros(0, np.float32)]
     while len(self._pending) >= self._block:
       block = np.stack(self._pending[: self._block])
@@ -101,4 +105,5 @@ class DecoderStream:
     if not due:
       return np.zeros(0, np.float32)
     missing = self._block - len(self._pending)
-    return self.push(np.stack([self._pending[-1]] * missing))[:due]
+    last = np.stack([self._pending[-1]] * missing)
+    return self.push_latents(last)[:due]

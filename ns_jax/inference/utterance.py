@@ -2,8 +2,8 @@
 """What is to be said, in whose voice and how, and what was said."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,25 +17,6 @@ _LOUDEST = 0.99  # where more energy would clip
 _SPEEDS = (0.25, 4.0)
 _SEMITONES = (-24.0, 24.0)
 _DECIBELS = (-40.0, 40.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Voice:
-  """What the model hears of a prompt."""
-
-  latents: np.ndarray  # [P, D] float32, normalised
-  f0_hz: float  # geometric mean; 0 where nothing is voiced
-
-
-@dataclasses.dataclass(frozen=True)
-class Utterance:
-  """What to say and in whose voice."""
-
-  phonemes: np.ndarray  # [N] int32 ids
-  voice: Voice  # from `Synthesizer.encode_prompt`
-  durations: np.ndarray | None = None  # [N] int32 frames; None: predict
-  f0_hz: np.ndarray | None = None  # [T] float32, 0 unvoiced; None: predict
-  f0_phase: np.ndarray | None = None  # [T] float32, rad; None: as f0_hz turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +65,28 @@ class Manner:
 
 
 @dataclasses.dataclass(frozen=True)
+class Voice:
+  """What the model hears of a prompt."""
+
+  latents: np.ndarray  # [P, D] float32, normalised
+  f0_hz: float  # geometric mean; 0 where nothing is voiced
+  wav: np.ndarray  # [S] float32, the speech itself, at the level of records
+
+
+@dataclasses.dataclass(frozen=True)
+class Utterance:
+  """What to say, in whose voice and how."""
+
+  phonemes: np.ndarray  # [N] int32 ids
+  voice: Voice  # from `Synthesizer.encode_prompt`
+  durations: np.ndarray | None = None  # [N] int32 frames; None: predict
+  f0_hz: np.ndarray | None = None  # [T] float32, 0 unvoiced; None: predict
+  f0_phase: np.ndarray | None = None  # [T] float32, rad; None: as f0_hz turns
+  seed: int = 0  # of the diffusion's noise, whoever else is in the batch
+  manner: Manner = Manner()
+
+
+@dataclasses.dataclass(frozen=True)
 class Speech:
   """What was said."""
 
@@ -98,8 +101,8 @@ class PitchedSpeech(Speech):
   f0_hz: np.ndarray  # [T] float32, 0 where unvoiced
 
 
-class Speaker(Protocol):
-  """Somebody who says what is read."""
+class Model(Protocol):
+  """Says what its speakers have to say."""
 
   @property
   def spec(self) -> AudioSpec:
@@ -111,15 +114,31 @@ class Speaker(Protocol):
     """That are said at once."""
     ...
 
-  def say(
-    self,
-    readings: Sequence[Reading],
-    *,
-    seed: int = 0,
-    manner: Manner | None = None,
-  ) -> Sequence[Speech]:
-    """One `Speech` for each reading."""
+  def speak(self, utterances: Sequence[Any], /) -> Sequence[Speech]:
+    """One `Speech` for each utterance; none depends on the others."""
     ...
+
+  def stream(self, utterance: Any, /) -> Iterator[np.ndarray]:
+    """The same wave in pieces [S] float32, as soon as they are known."""
+    ...
+
+
+class Speaker(Protocol):
+  """Somebody who says what is read."""
+
+  @property
+  def model(self) -> Model:
+    """That speaks for it, together with others of the same model."""
+    ...
+
+  def utterance(self, reading: Reading, seed: int, manner: Manner, /) -> Any:
+    """What the model is to be given."""
+    ...
+
+
+def seeds(utterances: Sequence[Any]) -> np.ndarray:
+  """Of each, [B] uint32, as JAX takes them."""
+  return np.array([u.seed % 2**32 for u in utterances], np.uint32)
 
 
 def parts(

@@ -126,7 +126,7 @@ def generate(
     request: a batch of texts and prompts.
     planned: their timing and pitch; its T is fixed, longer speech loses its
       end.
-    key: typed key, of the diffusion's noise.
+    key: typed key or keys [B], of the diffusion's noise.
     start: [B, T, D] where the diffusion starts; None: noise.
     options: of the solver.
 
@@ -274,7 +274,7 @@ def sample_latents(
   start: Array | None = None,
 ) -> Array:
   """Runs the solver from `start` or noise; latents of `shape`, [B, T, D]."""
-  noise_key, solver_key = jax.random.split(key)
+  noise_key, solver_key = samplers.split(key, 2)
   solver = samplers.SOLVERS[options.solver]
   if start is None:
     start = samplers.initial_noise(noise_key, shape, options.temperature)

@@ -23,35 +23,57 @@ class Piece:
   pause_sec: float  # silence after it, at least
 
 
-def pieces(text: str, max_phonemes: int) -> list[Piece]:
+def pieces(
+  text: str, max_phonemes: int, opening_phonemes: int | None = None
+) -> list[Piece]:
+  """All of `read_pieces`, at once."""
+  return list(read_pieces(text, max_phonemes, opening_phonemes))
+
+
+def read_pieces(
+  text: str, max_phonemes: int, opening_phonemes: int | None = None
+) -> Iterator[Piece]:
   """Cuts text at the ends of sentences, and long sentences inside.
 
   Args:
     text: American English; empty lines part paragraphs.
     max_phonemes: longest piece.
+    opening_phonemes: of the first piece, where its sentence is half as long
+      again or longer, so that somebody who waits soon hears something; None:
+      it is like the others.
 
-  Returns:
-    What is to be said, in order.
+  Yields:
+    What is to be said, in order; read when it is asked for.
 
   Raises:
     UserError: there is nothing to say.
   """
   check_text(text)
-  found: list[Piece] = []
-  for paragraph in re.split(r"\n\s*\n", text):
-    for sentence in segment("en", " ".join(paragraph.split())):
-      reading = _read(sentence)
-      if reading is None:
-        continue
-      parts = list(_cut(reading, max_phonemes))
-      found += [Piece(part, 0.0) for part in parts[:-1]]
-      found.append(Piece(parts[-1], _SENTENCE_PAUSE_SEC))
-    if found:
-      found[-1] = dataclasses.replace(found[-1], pause_sec=_PARAGRAPH_PAUSE_SEC)
+  found = list(_sentences(text))
   if not found:
     raise UserError("the text has nothing in it that can be spoken")
-  found[-1] = dataclasses.replace(found[-1], pause_sec=0.0)
-  return found
+  for i, (sentence, pause_sec) in enumerate(found):
+    reading = Frontend().read(sentence)
+    if i == 0 and opening_phonemes is not None:
+      if len(reading.phonemes) >= 1.5 * opening_phonemes:
+        longest = min(opening_phonemes, max_phonemes)
+        part, reading = _split(reading, longest, least=longest // 3)
+        yield Piece(part, 0.0)
+    while len(reading.phonemes) > max_phonemes:
+      part, reading = _split(reading, max_phonemes)
+      yield Piece(part, 0.0)
+    yield Piece(reading, 0.0 if i == len(found) - 1 else pause_sec)
+
+
+def _sentences(text: str) -> Iterator[tuple[str, float]]:
+  """Sentences that hold a letter or digit, each with the pause after it."""
+  for paragraph in re.split(r"\n\s*\n", text):
+    segments = segment("en", " ".join(paragraph.split()))
+    spoken = [s for s in segments if any(letter.isalnum() for letter in s)]
+    for sentence in spoken[:-1]:
+      yield sentence, _SENTENCE_PAUSE_SEC
+    for sentence in spoken[-1:]:
+      yield sentence, _PARAGRAPH_PAUSE_SEC
 
 
 def check_text(text: str) -> None:
@@ -68,32 +90,29 @@ def check_text(text: str) -> None:
     ) from error
 
 
-def _read(sentence: str) -> Reading | None:
-  """How a sentence is read; None for what holds no letter or digit."""
-  if not any(character.isalnum() for character in sentence):
-    return None
-  return Frontend().read(sentence)
+def _split(
+  reading: Reading, max_phonemes: int, least: int = 2
+) -> tuple[Reading, Reading]:
+  """Cuts after the last pause that fits, else before the last word.
 
-
-def _cut(reading: Reading, max_phonemes: int) -> Iterator[Reading]:
-  """Cuts after the last pause that fits, else before the last word."""
+  What ends with a pause has `least` phonemes: a silence alone is no piece.
+  """
   phonemes, word_starts = reading.phonemes, reading.word_starts
   silence, comma = (symbols.IDS[name] for name in (symbols.SILENCE, ","))
-  while len(phonemes) > max_phonemes:
-    ends = np.arange(2, max_phonemes)  # a silence alone is no piece
-    after_pause = ends[symbols.is_pause(phonemes[ends - 1])]
-    before_word = ends[word_starts[ends] == 1]
-    if after_pause.size:
-      end = int(after_pause[-1])
-    elif before_word.size:
-      end = int(before_word[-1])
-    else:  # one endless word
-      end = max_phonemes - 1
-    part, starts = phonemes[:end], word_starts[:end]
-    if not symbols.is_pause(part[-1:])[0]:
-      part = np.append(part, comma).astype(np.int32)
-      starts = np.append(starts, 0).astype(np.uint8)
-    yield Reading(part, starts)
-    phonemes = np.append(silence, phonemes[end:]).astype(np.int32)
-    word_starts = np.append(0, word_starts[end:]).astype(np.uint8)
-  yield Reading(phonemes, word_starts)
+  ends = np.arange(max(least, 2), max_phonemes)
+  after_pause = ends[symbols.is_pause(phonemes[ends - 1])]
+  before_word = ends[word_starts[ends] == 1]
+  if after_pause.size:
+    end = int(after_pause[-1])
+  elif before_word.size:
+    end = int(before_word[-1])
+  else:  # one endless word
+    end = max_phonemes - 1
+  part, starts = phonemes[:end], word_starts[:end]
+  if not symbols.is_pause(part[-1:])[0]:
+    part = np.append(part, comma).astype(np.int32)
+    starts = np.append(starts, 0).astype(np.uint8)
+  return Reading(part, starts), Reading(
+    np.append(silence, phonemes[end:]).astype(np.int32),
+    np.append(0, word_starts[end:]).astype(np.uint8),
+  )

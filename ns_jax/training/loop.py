@@ -133,13 +133,14 @@ def _run(
     return state
   first = job.skipped.number(start)
   batches = job.skipped.kept(job.feeds.train(first), first)
+  hidden: Any = {"disable": True} if jax.process_index() else {}
   bar = tqdm.tqdm(
     total=train.num_steps,
     initial=start,
     desc=f"train {job.config.stage}",
     unit="step",
-    disable=jax.process_index() != 0,
     mininterval=1.0,
+    **hidden,
   )
   watch, is_told = divergence.Watch(), False
   clock, clock_step = time.perf_counter(), start

@@ -35,6 +35,11 @@ _FREE_FIELDS = (
 )
 
 
+def default(config: ml_collections.ConfigDict) -> str:
+  """The folder of a run that was given none."""
+  return f"runs/{config.stage}-{config.preset or 'demo'}"
+
+
 def open_workdir(
   workdir: str | paths.Path, config: ml_collections.ConfigDict
 ) -> paths.Path:

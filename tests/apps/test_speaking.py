@@ -7,7 +7,8 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from ns_jax.apps import cli, speaking
+from ns_jax import api
+from ns_jax.apps import cli
 from ns_jax.models.ns1_sampling import SampleOptions
 from tests import narrators, speakers
 
@@ -77,8 +78,8 @@ def test_a_model_with_a_voice_of_its_own(tmp_path, folder):
   assert result.exit_code == 0, result.output
   assert soundfile.info(out).frames > 0
   for args, message in {
-    ("--prompt", folder / "voice.wav"): "leave out --prompt",
-    ("--solver", "euler"): "leave out --solver",
+    ("--prompt", folder / "voice.wav"): "leave out the prompt",
+    ("--solver", "euler"): "leave out solver",
     ("--pitch", 2): "no pitch to move",
     ("--temperature", "nan"): "temperature=nan",
   }.items():
@@ -88,11 +89,10 @@ def test_a_model_with_a_voice_of_its_own(tmp_path, folder):
 
 def test_a_config_says_how_a_model_with_a_voice_samples(tmp_path):
   sample = {"temperature": 0.5, "max_phonemes": 7}
-  speaker = speaking.load_speaker(
-    str(narrators.bundle(tmp_path)), [], speaking.Sampling.of(sample)
-  )
-  assert speaker.options == SampleOptions(**sample)
-  assert speaker.max_phonemes == 7
+  tts = api.load(narrators.bundle(tmp_path))
+  model = tts.sampled(api.Sampling.of(sample))
+  assert model.options == SampleOptions(**sample)
+  assert model.max_phonemes == 7
 
 
 def test_a_model_of_any_voice_needs_one(tmp_path, folder):
@@ -103,7 +103,7 @@ def test_a_model_of_any_voice_needs_one(tmp_path, folder):
       *("--model", str(folder / "bundle")),
     ],
   )
-  assert result.exit_code == 2 and "--prompt is missing" in result.stderr
+  assert result.exit_code == 2 and "the prompt is missing" in result.stderr
 
 
 def test_conversion_and_enhancement(run, folder, tmp_path):

@@ -28,10 +28,12 @@ class FakeVoice:
   def revoice(self, wav):
     return 0.5 * wav
 
-  def say(self, readings, durations=None):
-    (text,) = readings
-    assert len(text.phonemes) == len(PHONEMES)
-    own = DURATIONS if durations else DURATIONS + [0, LONGER, 0, 0]
+  def speak(self, sentences):
+    (sentence,) = sentences
+    assert len(sentence.reading.phonemes) == len(PHONEMES)
+    own = sentence.durations
+    if own is None:
+      own = DURATIONS + [0, LONGER, 0, 0]
     wav = np.pad(self._recording, (0, SPEC.num_samples(LONGER)))
     weights = np.full((own.sum(), 4), 0.25, np.float32)
     return [Said(wav[: SPEC.num_samples(own.sum())], own, weights)]

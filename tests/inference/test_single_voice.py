@@ -9,7 +9,7 @@ import pytest
 
 from ns_jax.errors import UserError
 from ns_jax.inference import narrate
-from ns_jax.inference.single_voice import SingleVoice
+from ns_jax.inference.single_voice import Sentence, SingleVoice
 from ns_jax.inference.utterance import Manner
 from ns_jax.text.frontend import Frontend
 from tests import narrators
@@ -29,7 +29,7 @@ def most_likely():
 def test_given_durations_are_kept_to_the_frame(readings):
   durations = [np.arange(len(reading.phonemes)) % 3 + 1 for reading in readings]
   for said, wanted in zip(
-    narrators.speaker().say(readings, durations=durations),
+    narrators.speaker().speak(list(map(Sentence, readings, durations))),
     durations,
     strict=True,
   ):
@@ -42,8 +42,12 @@ def test_given_durations_are_kept_to_the_frame(readings):
 
 def test_durations_of_its_own_add_up_at_any_speed(readings):
   speaker = narrators.speaker()
-  (plain,) = speaker.say(readings[1:])
-  (fast,) = speaker.say(readings[1:], manner=Manner(speed=2.0))
+  plain, fast = speaker.speak(
+    [
+      Sentence(readings[1]),
+      Sentence(readings[1], manner=Manner(speed=2.0)),
+    ]
+  )
   for said in (plain, fast):
     assert len(said.wav) == 200 * said.durations.sum()
   assert abs(len(plain.wav) - 2 * len(fast.wav)) <= 400
@@ -52,9 +56,9 @@ def test_durations_of_its_own_add_up_at_any_speed(readings):
 def test_company_changes_nothing(readings):
   """Neither padding nor the rest of a batch is heard."""
   speaker = most_likely()
-  together = speaker.say(readings)
+  together = speaker.speak(list(map(Sentence, readings)))
   for reading, said in zip(readings, together, strict=True):
-    (alone,) = speaker.say([reading])
+    (alone,) = speaker.speak([Sentence(reading)])
     np.testing.assert_array_equal(alone.durations, said.durations)
     np.testing.assert_allclose(alone.weights, said.weights, atol=1e-5)
     # Rounding moves a pulse by a little, and single samples by more.
@@ -64,7 +68,7 @@ def test_company_changes_nothing(readings):
 
 def test_only_the_draw_depends_on_the_seed(readings):
   def say(speaker, seed):
-    return speaker.say(readings[:1], seed=seed)[0].wav
+    return speaker.speak([Sentence(readings[0], seed=seed)])[0].wav
 
   np.testing.assert_array_equal(say(most_likely(), 0), say(most_likely(), 1))
   drawn = narrators.speaker()
@@ -75,7 +79,7 @@ def test_only_the_draw_depends_on_the_seed(readings):
 def test_the_memory_is_heard_once_it_is_attached(readings):
   without = SingleVoice(narrators.weights(remembers=0.0))
   ours, other = (
-    speaker.say(readings[:1])[0].wav
+    speaker.speak([Sentence(readings[0])])[0].wav
     for speaker in (narrators.speaker(), without)
   )
   assert len(ours) == len(other) and np.abs(ours - other).max() > 1e-4
@@ -88,8 +92,8 @@ def test_a_recording_is_voiced_again():
 
 def test_a_bundle_speaks_like_the_run(tmp_path, readings):
   loaded = SingleVoice.load(narrators.bundle(tmp_path / "bundle"))
-  (ours,) = loaded.say(readings[:1])
-  (run,) = narrators.speaker().say(readings[:1])
+  (ours,) = loaded.speak([Sentence(readings[0])])
+  (run,) = narrators.speaker().speak([Sentence(readings[0])])
   np.testing.assert_array_equal(ours.durations, run.durations)
   np.testing.assert_allclose(ours.wav, run.wav, atol=1e-5)
   assert "posterior" not in loaded.weights.params["gen"]
@@ -102,12 +106,14 @@ def test_long_text_is_its_sentences():
   speaker = narrators.speaker()
   text = "Come in. Sit down by the fire.\n\nWho is it?"
   speech = narrate.narrate(speaker, text)
-  assert len(speech.wav) > 200 * speech.durations.sum()  # and the pauses
+  assert len(speech.wav) == 200 * speech.durations.sum()  # with the pauses
+  assert speech.f0_hz is None
 
 
 def test_mistakes_get_one_clear_line(readings):
   with pytest.raises(UserError, match="no pitch to move"):
-    narrators.speaker().say(readings, manner=Manner(pitch_semitones=2.0))
+    high = Sentence(readings[0], manner=Manner(pitch_semitones=2.0))
+    narrators.speaker().speak([high])
   given = narrators.weights()
   config = given.config.copy_and_resolve_references()
   config.stage = "codec"
@@ -119,7 +125,7 @@ def test_mistakes_get_one_clear_line(readings):
     given, params=jax.tree.map(lambda x: x + np.nan, given.params)
   )
   with pytest.raises(UserError, match="diverged"):
-    SingleVoice(broken).say(readings)
+    SingleVoice(broken).speak([Sentence(readings[0])])
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path):

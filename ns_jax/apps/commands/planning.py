@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ns-jax plan`: what training will take on TPUs, without one."""
 
-import json
+import logging
 import os
 
 import click
 
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@shared.verb(context_settings={"ignore_unknown_options": True})
 @click.option(
-  "--config", required=True, metavar="FILE[:PRESET]", help="The run's config."
+  "--config",
+  required=True,
+  type=options.ConfigFile(),
+  metavar="FILE[:PRESET]",
+  help="The run's config.",
 )
 @click.option(
   "--topology",
@@ -44,7 +48,6 @@ from ns_jax.apps.commands import shared
   help="Compile in a fraction of the time; a step then moves more memory and "
   "takes longer than it will, the other figures hold.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 @click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
 def plan(
   config: str,
@@ -53,39 +56,33 @@ def plan(
   search: bool,
   most: int,
   quick: bool,
-  as_json: bool,
   overrides: tuple[str, ...],
-) -> None:
-  """Compiles the train step for a slice of TPUs and says what it will take.
+) -> shared.Done:
+  """Says what training will take on TPUs, without one.
 
-  Memory of a chip, what it computes, moves and sends, and from these bounds on
-  the time of a step. No TPU is needed; compiling takes minutes. OVERRIDES are
-  fields of the config, as --config.train.batch_size=32.
+  Compiles the train step for a slice of them, which takes minutes: memory of a
+  chip, what it computes, moves and sends, and from these bounds on the time of
+  a step. OVERRIDES are fields of the config, as --config.train.batch_size=32.
 
   Example: ns-jax plan --config configs/ns2.py:paper --topology v5e-16
   """
+  # Before jax is imported. What is compiled here cannot be read again.
+  os.environ["JAX_PLATFORMS"] = "cpu"
+  os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
+  if quick:
+    os.environ["JAX_EXEC_TIME_OPTIMIZATION_EFFORT"] = "-1.0"
+  from ns_jax.apps import planning
+  from ns_jax.planning import table
 
-  def job() -> int:
-    # Before jax is imported. What is compiled here cannot be read again.
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"
-    if quick:
-      os.environ["JAX_EXEC_TIME_OPTIMIZATION_EFFORT"] = "-1.0"
-    from ns_jax.apps import planning
-    from ns_jax.planning import table
-
-    loaded = planning.load_config(config, overrides)
-    steps = planning.plan(
-      loaded,
-      topology,
-      num_rows=rows,
-      most=most if search else 0,
-      say=lambda line: click.echo(line, err=True),
-    )
-    if as_json:
-      click.echo(json.dumps([step.to_json() for step in steps], indent=2))
-    else:
-      click.echo("\n\n".join(table.describe(step) for step in steps))
-    return 0
-
-  shared.run(job)
+  loaded = planning.load_config(config, overrides)
+  steps = planning.plan(
+    loaded,
+    topology,
+    num_rows=rows,
+    most=most if search else 0,
+    say=logging.getLogger(__name__).info,
+  )
+  return shared.Done(
+    "\n\n".join(table.describe(step) for step in steps),
+    {"steps": [step.to_json() for step in steps]},
+  )

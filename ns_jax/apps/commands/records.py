@@ -6,11 +6,11 @@ import pathlib
 import click
 
 from ns_jax.apps import terminal
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 
 
-@click.command()
-@click.argument("source")
+@shared.verb()
+@click.argument("source", type=options.PATH)
 @click.option(
   "--out",
   required=True,
@@ -92,7 +92,7 @@ def prepare(
   evaluation_set: str,
   tfds_dir: str,
   beam: tuple[str, ...],
-) -> None:
+) -> shared.Done:
   """Makes training records of a corpus.
 
   SOURCE is a folder of audio and texts (an unpacked LJSpeech, VCTK,
@@ -105,64 +105,67 @@ def prepare(
 
   Example: ns-jax prepare ~/LJSpeech-1.1 --out=records/ljspeech
   """
+  from data_pipelines import builder
+  from data_pipelines.features.clip_audio import Limits
+  from ns_jax.apps import preparing
 
-  def job() -> int:
-    from data_pipelines import builder
-    from data_pipelines.features.clip_audio import Limits
-    from ns_jax.apps import preparing
-
-    terminal.cache_compiled()
-    summary = preparing.prepare(
-      preparing.Request(
-        source=source,
-        out=out,
-        tfds_dir=tfds_dir,
-        limits=Limits(min_sec=min_sec, max_sec=max_sec),
-        pitch_method=pitch,
-        textgrid_dir=textgrids,
-        valid_speakers=_names(valid_speakers),
-        test_speakers=_names(test_speakers),
-        evaluation_set=evaluation_set,
-        align=align,
-        aligner=aligner,
-        codec=codec,
-        sup_phonemes=sup_phonemes,
-        beam_options=beam,
-      )
+  terminal.cache_compiled()
+  summary = preparing.prepare(
+    preparing.Request(
+      source=source,
+      out=out,
+      tfds_dir=tfds_dir,
+      limits=Limits(min_sec=min_sec, max_sec=max_sec),
+      pitch_method=pitch,
+      textgrid_dir=textgrids,
+      valid_speakers=_names(valid_speakers),
+      test_speakers=_names(test_speakers),
+      evaluation_set=evaluation_set,
+      align=align,
+      aligner=aligner,
+      codec=codec,
+      sup_phonemes=sup_phonemes,
+      beam_options=beam,
     )
-    parts = ", ".join(f"{n} {split}" for split, n in summary.clips.items())
-    click.echo(f"{summary.records_dir}: {parts} clips")
-    if not summary.num_rejects:
-      return 0
-    click.echo(
-      f"{summary.num_rejects} clips or lines were left out; "
-      f"{summary.records_dir / builder.REJECTS_FILE} says why"
+  )
+  parts = ", ".join(f"{n} {split}" for split, n in summary.clips.items())
+  text = f"{summary.records_dir}: {parts} clips"
+  rejects = summary.records_dir / builder.REJECTS_FILE
+  if summary.num_rejects:
+    text += (
+      f"\n{summary.num_rejects} clips or lines were left out; "
+      f"{rejects} says why"
     )
-    return shared.SOME_REJECTED
+  return shared.Done(
+    text,
+    {
+      "out": summary.records_dir,
+      "clips": summary.clips,
+      "num_rejects": summary.num_rejects,
+      "rejects": rejects if summary.num_rejects else None,
+    },
+    shared.SOME_REJECTED if summary.num_rejects else 0,
+  )
 
-  shared.run(job)
 
-
-@click.command()
+@shared.verb()
 @click.argument("records", type=click.Path(path_type=pathlib.Path))
 @click.option(
   "--out",
   type=click.Path(path_type=pathlib.Path),
   help="Folder for the page; by default 'inspect' beside the records.",
 )
-def inspect(records: pathlib.Path, out: pathlib.Path | None) -> None:
-  """Counts what is in RECORDS and writes a page with pictures and warnings.
+def inspect(records: pathlib.Path, out: pathlib.Path | None) -> shared.Done:
+  """Counts what is in RECORDS and writes a page about it.
+
+  With pictures and warnings.
 
   Example: ns-jax inspect records/ljspeech
   """
+  from ns_jax.apps import inspecting
 
-  def job() -> int:
-    from ns_jax.apps import inspecting
-
-    click.echo(inspecting.inspect(records, out))
-    return 0
-
-  shared.run(job)
+  page = inspecting.inspect(records, out)
+  return shared.Done(str(page), {"out": page})
 
 
 def _names(commas: str) -> tuple[str, ...]:

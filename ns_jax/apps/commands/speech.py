@@ -6,19 +6,16 @@ import pathlib
 import click
 
 from ns_jax.apps import terminal
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 from ns_jax.errors import UserError
 
 _MARGIN_SEC = 0.2  # before a song, for the consonants of its first note
-_MODEL = click.option(
-  "--model",
-  default="shipped",
-  show_default=True,
-  metavar="FOLDER",
-  help="Bundle or workdir of ns2; 'shipped' comes along.",
-)
 _WAVE_OUT = click.option(
-  "--out", required=True, metavar="WAV", help="Wave file to write."
+  "--out",
+  required=True,
+  type=options.PATH,
+  metavar="WAV",
+  help="Wave file to write.",
 )
 _STEPS_EACH_WAY = click.option(
   "--steps",
@@ -27,19 +24,12 @@ _STEPS_EACH_WAY = click.option(
   show_default=True,
   help="Of the solver, each way.",
 )
-_SEED = click.option(
-  "--seed",
-  type=click.IntRange(0, 2**31 - 1),
-  default=0,
-  show_default=True,
-  help="Another rendition.",
-)
 _TEXT_OF_SOURCE = click.option(
   "--text", required=True, help="What is said in SOURCE."
 )
 
 
-@click.command()
+@shared.verb()
 @click.option("--text", help="What to say; of any length.")
 @click.option(
   "--text-file",
@@ -50,19 +40,18 @@ _TEXT_OF_SOURCE = click.option(
   "--prompt",
   "prompts",
   multiple=True,
+  type=options.PATH,
   metavar="AUDIO",
   help="A few seconds of the voice; repeatable. A model of ns1 has its own.",
 )
 @click.option(
-  "--out", required=True, metavar="WAV", help="Wave file or folder to write."
+  "--out",
+  required=True,
+  type=options.PATH,
+  metavar="WAV",
+  help="Wave file or folder to write.",
 )
-@click.option(
-  "--model",
-  default="shipped",
-  show_default=True,
-  metavar="FOLDER",
-  help="Bundle or workdir of ns2 or ns1; 'shipped' comes along.",
-)
+@options.MODEL
 @click.option(
   "--speed", default=1.0, show_default=True, help="2: twice as fast."
 )
@@ -72,8 +61,10 @@ _TEXT_OF_SOURCE = click.option(
 @click.option(
   "--energy", default=0.0, show_default=True, help="Decibels louder or softer."
 )
-@_SEED
-@click.option("--solver", help="Of the diffusion: euler, heun, dpmpp_2m, ...")
+@options.SEED
+@click.option(
+  "--solver", type=click.Choice(options.SOLVERS), help="Of the diffusion."
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Of the solver.")
 @click.option(
   "--temperature",
@@ -99,45 +90,47 @@ def synthesize(
   temperature: float | None,
   guidance: float | None,
   overwrite: bool,
-) -> None:
+) -> shared.Done:
   """Says a text in the voice of a recording.
 
   Example: ns-jax synthesize --text "Hello." --prompt voice.wav --out hello.wav
   """
+  if (text is None) == (text_file is None):
+    raise UserError("give one of --text and --text-file")
+  from ns_jax.apps import speaking
+  from ns_jax.inference.sampling import Sampling
+  from ns_jax.inference.utterance import Manner
 
-  def job() -> int:
-    if (text is None) == (text_file is None):
-      raise UserError("give one of --text and --text-file")
-    from ns_jax.apps import speaking
-    from ns_jax.inference.utterance import Manner
-
-    terminal.cache_compiled()
-    texts = speaking.read_texts(text_file) if text_file else [text or ""]
-    seconds = speaking.synthesize(
-      texts,
-      prompts,
-      out,
-      model=model,
-      sampling=speaking.Sampling(solver, steps, temperature, guidance),
-      manner=Manner(speed, pitch, energy),
-      seed=seed,
-      into_folder=text_file is not None,
-      overwrite=overwrite,
-    )
-    click.echo(f"{out}: {seconds:.2f} s of speech")
-    return 0
-
-  shared.run(job)
+  terminal.cache_compiled()
+  texts = speaking.read_texts(text_file) if text_file else [text or ""]
+  seconds = speaking.synthesize(
+    texts,
+    prompts,
+    out,
+    model=model,
+    sampling=Sampling(solver, steps, temperature, guidance),
+    manner=Manner(speed, pitch, energy),
+    seed=seed,
+    into_folder=text_file is not None,
+    overwrite=overwrite,
+  )
+  return shared.Done(
+    f"{out}: {seconds:.2f} s of speech", {"out": out, "audio_sec": seconds}
+  )
 
 
-@click.command()
-@click.argument("source")
+@shared.verb()
+@click.argument("source", type=options.PATH)
 @_TEXT_OF_SOURCE
 @click.option(
-  "--prompt", required=True, metavar="AUDIO", help="Who is to say it."
+  "--prompt",
+  required=True,
+  type=options.PATH,
+  metavar="AUDIO",
+  help="Who is to say it.",
 )
 @_WAVE_OUT
-@_MODEL
+@options.MODEL
 @_STEPS_EACH_WAY
 @shared.OVERWRITE
 def convert(
@@ -148,38 +141,40 @@ def convert(
   model: str,
   steps: int,
   overwrite: bool,
-) -> None:
-  """Says the recording SOURCE again in another voice, with its timing.
+) -> shared.Done:
+  """Says a recording again in another voice.
+
+  The timing of SOURCE stays as it is.
 
   Example: ns-jax convert me.wav --text "Hello." --prompt you.wav --out out.wav
   """
+  from ns_jax.apps import speaking
 
-  def job() -> int:
-    from ns_jax.apps import speaking
-
-    terminal.cache_compiled()
-    speaking.convert_voice(
-      source, text, prompt, out, model=model, steps=steps, overwrite=overwrite
-    )
-    click.echo(out)
-    return 0
-
-  shared.run(job)
+  terminal.cache_compiled()
+  speaking.convert_voice(
+    source, text, prompt, out, model=model, steps=steps, overwrite=overwrite
+  )
+  return shared.Done(out, {"out": out})
 
 
-@click.command()
-@click.argument("source")
+@shared.verb()
+@click.argument("source", type=options.PATH)
 @_TEXT_OF_SOURCE
 @click.option(
-  "--prompt", required=True, metavar="AUDIO", help="The speaker without noise."
+  "--prompt",
+  required=True,
+  type=options.PATH,
+  metavar="AUDIO",
+  help="The speaker without noise.",
 )
 @click.option(
   "--noise",
+  type=options.PATH,
   metavar="AUDIO",
   help="The noise alone, as loud as in SOURCE; else heard in its pauses.",
 )
 @_WAVE_OUT
-@_MODEL
+@options.MODEL
 @_STEPS_EACH_WAY
 @shared.OVERWRITE
 def enhance(
@@ -191,42 +186,41 @@ def enhance(
   model: str,
   steps: int,
   overwrite: bool,
-) -> None:
-  """Says the noisy recording SOURCE again without the noise.
+) -> shared.Done:
+  """Says a noisy recording again without the noise.
 
   Example: ns-jax enhance street.wav --text "Hello." --prompt me.wav --out o.wav
   """
+  from ns_jax.apps import speaking
 
-  def job() -> int:
-    from ns_jax.apps import speaking
-
-    terminal.cache_compiled()
-    speaking.enhance(
-      source,
-      text,
-      prompt,
-      noise,
-      out,
-      model=model,
-      steps=steps,
-      overwrite=overwrite,
-    )
-    click.echo(out)
-    return 0
-
-  shared.run(job)
+  terminal.cache_compiled()
+  speaking.enhance(
+    source,
+    text,
+    prompt,
+    noise,
+    out,
+    model=model,
+    steps=steps,
+    overwrite=overwrite,
+  )
+  return shared.Done(out, {"out": out})
 
 
-@click.command()
-@click.argument("song")
+@shared.verb()
+@click.argument("song", type=options.PATH)
 @click.option(
   "--text", help="What is sung, where SONG is a recording to sing like."
 )
 @click.option(
-  "--prompt", required=True, metavar="AUDIO", help="Who is to sing it."
+  "--prompt",
+  required=True,
+  type=options.PATH,
+  metavar="AUDIO",
+  help="Who is to sing it.",
 )
 @_WAVE_OUT
-@_MODEL
+@options.MODEL
 @click.option(
   "--transpose", default=0.0, show_default=True, help="Semitones up or down."
 )
@@ -242,7 +236,7 @@ def enhance(
   show_default=True,
   help="Cents up and down, in a score.",
 )
-@_SEED
+@options.SEED
 @shared.OVERWRITE
 def sing(
   song: str,
@@ -255,34 +249,33 @@ def sing(
   vibrato: float,
   seed: int,
   overwrite: bool,
-) -> None:
-  """Sings a score with lyrics (MusicXML, MIDI) in the voice of a recording.
+) -> shared.Done:
+  """Sings a score in the voice of a recording.
+
+  SONG is MusicXML or MIDI with lyrics, or somebody singing what --text says.
 
   Example: ns-jax sing twinkle.musicxml --prompt voice.wav --out song.wav
   """
+  from ns_jax.apps import speaking
+  from ns_jax.singing.plan import Rendition
 
-  def job() -> int:
-    from ns_jax.apps import speaking
-    from ns_jax.singing.plan import Rendition
-
-    terminal.cache_compiled()
-    rendition = Rendition(
-      transpose_semitones=transpose,
-      glide_sec=glide,
-      vibrato_cents=vibrato,
-      margin_sec=_MARGIN_SEC,
-    )
-    seconds = speaking.sing(
-      song,
-      text,
-      prompt,
-      out,
-      model=model,
-      rendition=rendition,
-      seed=seed,
-      overwrite=overwrite,
-    )
-    click.echo(f"{out}: {seconds:.2f} s of song")
-    return 0
-
-  shared.run(job)
+  terminal.cache_compiled()
+  rendition = Rendition(
+    transpose_semitones=transpose,
+    glide_sec=glide,
+    vibrato_cents=vibrato,
+    margin_sec=_MARGIN_SEC,
+  )
+  seconds = speaking.sing(
+    song,
+    text,
+    prompt,
+    out,
+    model=model,
+    rendition=rendition,
+    seed=seed,
+    overwrite=overwrite,
+  )
+  return shared.Done(
+    f"{out}: {seconds:.2f} s of song", {"out": out, "audio_sec": seconds}
+  )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several verbs have, and what a shell may complete in them."""
+
+import pathlib
+import pkgutil
+
+import click
+from click.shell_completion import CompletionItem
+
+# Names of files and folders as they were given, completed by the shell.
+PATH = click.Path()
+SOLVERS = (  # diffusion.samplers.SOLVERS, which takes JAX to know
+  "euler",
+  "heun",
+  "ddim",
+  "dpmpp_2m",
+  "jump",
+  "euler_maruyama",
+  "ancestral",
+)
+MODEL = click.option(
+  "--model",
+  default="shipped",
+  show_default=True,
+  type=PATH,
+  metavar="FOLDER",
+  help="Bundle or workdir of a model; 'shipped' comes along.",
+)
+SEED = click.option(
+  "--seed",
+  type=click.IntRange(0, 2**31 - 1),
+  default=0,
+  show_default=True,
+  help="Another rendition.",
+)
+
+
+class ConfigFile(click.ParamType):
+  """A config file with a preset; or one that comes along, in short."""
+
+  name = "config"
+
+  def convert(
+    self,
+    value: str,
+    param: click.Parameter | None,
+    ctx: click.Context | None,
+  ) -> str:
+    """The file's path, and the preset after a colon.
+
+    Of what comes along, configs/ns2.py:tiny is known where there is no such
+    file, and so is ns2:tiny.
+    """
+    import configs
+
+    name, colon, preset = value.partition(":")
+    path = pathlib.Path(name)
+    if name.startswith("-"):
+      self.fail(f"{name!r}: name the config before its fields", param, ctx)
+    if not path.is_file() and str(path.parent) in (".", "configs"):
+      shipped = pathlib.Path(configs.__path__[0], path.stem).with_suffix(".py")
+      if shipped.is_file():
+        return f"{shipped}{colon}{preset}"
+    return value
+
+  def shell_complete(
+    self, ctx: click.Context, param: click.Parameter, incomplete: str
+  ) -> list[CompletionItem]:
+    """What comes along with its presets, or files."""
+    found = [name for name in _shipped() if name.startswith(incomplete)]
+    if found:
+      return [CompletionItem(name) for name in found]
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _shipped() -> list[str]:
+  """Names of configs that come along, with their presets."""
+  import importlib
+
+  import configs
+
+  names = []
+  for found in pkgutil.iter_modules(configs.__path__):
+    module = importlib.import_module(f"configs.{found.name}")
+    for preset in getattr(module, "PRESETS", ()):
+      names.append(f"{found.name}:{preset}".removesuffix(":"))
+  return names

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of a few fixed sizes, so that few programs are compiled."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from ns_jax.inference.utterance import Utterance
+from ns_jax.models import ns2_sampling
+from ns_jax.text import symbols
+
+_LEAST_PHONEMES = 32
+_LEAST_FRAMES = 160
+
+
+def rows(count: int) -> int:
+  """A batch's size for so many rows: 1, 2, 4, 8, ..."""
+  return _up(count, _powers(1))
+
+
+def phonemes(count: int) -> int:
+  """Its length for so many phonemes: 32, 64, 128, ..."""
+  return _up(count, _powers(_LEAST_PHONEMES))
+
+
+def frames(count: int) -> int:
+  """Its length for so many frames: 160 times 1, 2, 3, 4, 6, 8, 12, 16, ..."""
+  steps = (
+    _LEAST_FRAMES * size for power in _powers(1) for size in _between(power)
+  )
+  return _up(count, steps)
+
+
+def _powers(least: int) -> Iterator[int]:
+  return (least << i for i in itertools.count())
+
+
+def _between(power: int) -> tuple[int, ...]:
+  """A power of two, and the size halfway to the next."""
+  return (power, power + power // 2) if power > 1 else (power,)
+
+
+def _up(count: int, sizes: Iterator[int]) -> int:
+  return next(size for size in sizes if size >= count)
+
+
+def pad(values: np.ndarray, size: int) -> np.ndarray:
+  """Zeros after [n, ...] up to [size, ...]."""
+  padded = np.zeros((size, *values.shape[1:]), values.dtype)
+  padded[: len(values)] = values
+  return padded
+
+
+def request(
+  utterances: Sequence[Utterance], max_prompt_frames: int
+) -> ns2_sampling.Request:
+  """What the model is to say.
+
+  Args:
+    utterances: of any lengths.
+    max_prompt_frames: what is beyond is not heard.
+  """
+  size = phonemes(max(len(u.phonemes) for u in utterances))
+  padded = np.stack([pad(u.phonemes, size) for u in utterances])
+  voices = [u.voice for u in utterances]
+  prompts = [voice.latents[:max_prompt_frames] for voice in voices]
+  heard = [pad(prompt, max_prompt_frames) for prompt in prompts]
+  return ns2_sampling.Request(
+    phonemes=jnp.asarray(padded),
+    num_phonemes=jnp.asarray([len(u.phonemes) for u in utterances]),
+    is_pause=jnp.asarray(symbols.is_pause(padded)),
+    prompt=jnp.asarray(np.stack(heard)),
+    prompt_frames=jnp.asarray([len(prompt) for prompt in prompts]),
+    prompt_f0_hz=jnp.asarray([voice.f0_hz for voice in voices]),
+  )
