@@ -38,7 +38,8 @@ def pictures(
   of no example.
   """
   for i, maps in _examples(kinds.get("figure", {})):
-    rows = {title: log_mel.T for title, log_mel in maps.items()}
+    end = _end(maps)
+    rows = {title: log_mel[:, :end].T for title, log_mel in maps.items()}
     yield f"spectrogram/{i}", figures.speech_figure(rows, spec)
   ids = kinds.get("phonemes", {})
   for i, weights in _examples(kinds.get("alignment", {})):
@@ -49,6 +50,12 @@ def pictures(
     yield f"pitch/{i}", figures.pitch_figure(f0_hz, spec)
   for title, hits in kinds.get("codebook", {}).items():
     yield f"codebook/{title}", figures.codebook_figure(hits)
+
+
+def _end(maps: Panels) -> int:
+  """Frames until all maps [F, T] stay as they are at their end: padding."""
+  changes = [np.any(m != m[:, -1:], axis=0) for m in maps.values()]
+  return int(np.max(np.nonzero(np.any(changes, axis=0))[0], initial=0)) + 1
 
 
 def _examples(panels: Panels) -> Iterator[tuple[int, Panels]]:
