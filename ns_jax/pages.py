@@ -2,23 +2,30 @@
 """Web pages without scripts: text, tables, pictures, players."""
 
 import html
+import re
 import urllib.parse
 from collections.abc import Iterable, Sequence
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem;
-  margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
-p, ul { max-width: 52rem } li { margin: .4rem 0 }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 84rem;
+  margin: 2rem auto 4rem; padding: 0 1rem; color: #1d2530; background: #fff }
+h1, h2 { line-height: 1.2; letter-spacing: -.01em }
+h1 { margin-bottom: .5rem }
+h2 { margin-top: 3rem; padding-top: 1.2rem; border-top: 1px solid #dde2e8 }
+a { color: #2460a7 } nav { margin: 0 0 1rem; line-height: 1.9 }
+p, ul { max-width: 50rem; color: #465160 } li { margin: .4rem 0 }
 .wide { overflow-x: auto }
-table { border-collapse: collapse; margin: 1rem 0 }
-td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
-thead th { border-bottom: 1px solid #999; vertical-align: bottom }
-tbody tr { border-bottom: 1px solid #eee }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .94rem }
+td, th { padding: .25rem 1rem .25rem 0; text-align: left;
+  vertical-align: top }
+thead th { border-bottom: 1px solid #8c97a5; vertical-align: bottom }
+tbody tr { border-bottom: 1px solid #edf0f3 }
 .long { min-width: 11rem; overflow-wrap: anywhere }
 .number { text-align: right; font-variant-numeric: tabular-nums }
 audio { width: 11rem; height: 2rem; display: block }
-img { max-width: 100% } code { overflow-wrap: anywhere }
+figure { margin: 1.4rem 0 } img { max-width: 100% }
+figcaption { font-size: .88rem; color: #66717f }
+code { overflow-wrap: anywhere }
 """
 
 NOTHING = "–"  # where a number is missing
@@ -51,7 +58,7 @@ def document(title: str, parts: Iterable[Html]) -> str:
 
 def heading(title: str) -> Html:
   """A heading of the second level."""
-  return Html(f"<h2>{text(title)}</h2>")
+  return Html(f'<h2 id="{_anchor(title)}">{text(title)}</h2>')
 
 
 def paragraph(content: str) -> Html:
@@ -97,9 +104,23 @@ def table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> Html:
   )
 
 
-def picture(source: str) -> Html:
-  """A picture: a path relative to the page, or data."""
-  return Html(f'<p><img alt="" src="{_address(source)}"></p>')
+def picture(source: str, caption: str = "") -> Html:
+  """A picture: a path relative to the page, or data; and what it shows."""
+  under = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+  return Html(
+    f'<figure><img alt="{text(caption)}" src="{_address(source)}">'
+    f"{under}</figure>"
+  )
+
+
+def contents(titles: Iterable[str]) -> Html:
+  """Links to headings."""
+  links = (f'<a href="#{_anchor(title)}">{text(title)}</a>' for title in titles)
+  return Html(f"<nav>{' · '.join(links)}</nav>")
+
+
+def _anchor(title: str) -> str:
+  return re.sub(r"\W+", "-", title.lower()).strip("-")
 
 
 def player(path: str) -> Html:

@@ -88,3 +88,18 @@ def test_names_may_be_broken_and_missing_numbers_stand_with_numbers():
   assert f'<td class="number">{pages.NOTHING}</td>' in table
   words = "as many words as a column would squeeze"
   assert f'<td class="long">{words}</td>' in pages.table(("a",), [(words,)])
+
+
+def test_contents_lead_to_headings():
+  titles = ["Learning: ns2", "Zero-shot <synthesis>, unseen"]
+  parts = [pages.contents(titles), *map(pages.heading, titles)]
+  reader = Reader(pages.document("run", parts))
+  links = [attrs["href"] for tag, attrs in reader.tags if tag == "a"]
+  places = [attrs["id"] for tag, attrs in reader.tags if tag == "h2"]
+  assert links == [f"#{place}" for place in places] and len({*places}) == 2
+
+
+def test_a_picture_may_say_what_it_shows():
+  reader = Reader(pages.picture("a.png", NASTY))
+  assert reader.tags[1] == ("img", {"alt": NASTY, "src": "a.png"})
+  assert reader.text == [NASTY]

@@ -57,6 +57,9 @@ class Section:
   rows: Sequence[Mapping[str, Any]] = ()  # one per clip
   details: Sequence[Mapping[str, Any]] = ()  # for report.json alone
   pictures: Sequence[str] = ()  # relative to the workdir
+  captions: Mapping[str, str] = dataclasses.field(  # of pictures that need one
+    default_factory=dict
+  )
 
 
 class Evaluator(Protocol):

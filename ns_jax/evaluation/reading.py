@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import tqdm
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from ns_jax import figures
 from ns_jax.errors import UserError
@@ -132,14 +130,11 @@ def _draw(
     context.spec,
     phonemes={name: (marks, durations[name]) for name in waves},
   )
-  upsampling = Figure(figsize=(10, 4))
-  FigureCanvasAgg(upsampling)
-  axis = upsampling.subplots()
-  axis.imshow(said.weights.T, aspect="auto", interpolation="nearest")
-  axis.set_yticks(range(len(marks)), marks, fontsize=6)
-  axis.set_xlabel("frames")
-  axis.set_title(f"{record['id']}: how much each frame heeds each phoneme")
   name = record["id"]
+  title = f"{name}: how much each frame heeds each phoneme"
+  upsampling = figures.alignment_figure(
+    {title: said.weights.T}, marks, context.spec
+  )
   return [
     context.save_figure(f"{name}.reading", figure),
     context.save_figure(f"{name}.upsampling", upsampling),

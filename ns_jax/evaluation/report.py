@@ -3,12 +3,11 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import matplotlib.figure
-
 from ns_jax import figures, files, pages, paths
+from ns_jax.evaluation import curves
 from ns_jax.evaluation.contract import SAMPLES_DIR, Section
 from ns_jax.training import workdir, writers
 
@@ -16,27 +15,36 @@ REPORT_MARKDOWN, REPORT_PAGE = "report.md", "report.html"
 
 
 def learning_section(stage_dir: paths.Path, run_dir: paths.Path) -> Section:
-  """Held-out losses of a stage before and after training, and their curves.
+  """How a stage learned: held-out losses before and after, curves, pictures.
 
   Args:
     stage_dir: workdir of the stage.
-    run_dir: workdir of the report, which gets the picture.
+    run_dir: workdir of the report, which gets the pictures.
   """
+  records = writers.read_metrics(stage_dir)
   held_out = [
-    {k: v for k, v in record.items() if k.startswith("valid/")}
+    {k: v for k, v in record.items() if _is_of_the_whole(k)}
     | {"step": record["step"]}
-    for record in writers.read_metrics(stage_dir)
-    if any(name.startswith("valid/") for name in record)
+    for record in records
+    if any(map(_is_of_the_whole, record))
   ]
   first, last = held_out[0], held_out[-1]
   stage = workdir.read_config(stage_dir).stage
-  picture = f"learning_{stage}.png"
-  _save_curves(run_dir / picture, held_out)
+  captions = {}
+  for name, figure in curves.pictures(records):
+    picture = f"learning_{stage}_{name.replace(' ', '_')}.png"
+    captions[picture] = name.capitalize()
+    figures.save_figure(run_dir / picture, figure)
+  for source in sorted((stage_dir / writers.PREVIEWS_DIR).glob("*.png")):
+    picture = f"learning_{stage}_{source.name}"
+    captions[picture] = _caption(source.stem)
+    files.write(run_dir / picture, source.read_bytes())
   return Section(
     title=f"Learning: {stage}",
     explanation=(
       f"Means over the held-out split, untrained (step {first['step']}) and "
-      f"trained (step {last['step']})."
+      f"trained (step {last['step']}). In the charts, by step: training blue, "
+      "held out orange. Under them, held-out speech at the last evaluation."
     ),
     summary={},
     rows=[
@@ -48,24 +56,21 @@ def learning_section(stage_dir: paths.Path, run_dir: paths.Path) -> Section:
       for name in last
       if name != "step"
     ],
-    pictures=[picture],
+    pictures=list(captions),
+    captions=captions,
   )
 
 
-def _save_curves(path: paths.Path, held_out: Sequence[Mapping]) -> None:
-  names = [name for name in held_out[-1] if name != "step"]
-  columns = 3
-  lines = math.ceil(len(names) / columns)
-  figure = matplotlib.figure.Figure(figsize=(4 * columns, 2.4 * lines))
-  axes = figure.subplots(lines, columns, squeeze=False).ravel()
-  for axis, name in zip(axes, names, strict=False):
-    points = [(r["step"], r[name]) for r in held_out if name in r]
-    axis.plot(*zip(*points, strict=True), marker=".")
-    axis.set_title(name.removeprefix("valid/"), fontsize=9)
-  for axis in axes[len(names) :]:
-    axis.set_axis_off()
-  figure.tight_layout()
-  figures.save_figure(path, figure)
+def _caption(preview: str) -> str:
+  """Of a picture that was drawn in training: `pitch_0`, `codebook_usage`."""
+  kind, of = preview.split("_", 1)
+  which = f", held-out example {int(of) + 1}" if of.isdigit() else f" {of}"
+  return kind.capitalize() + which
+
+
+def _is_of_the_whole(name: str) -> bool:
+  """Whether a metric is held out and of no group, as single codebooks are."""
+  return name.startswith("valid/") and name.count("/") == 1
 
 
 def reported_step(run_dir: paths.Path) -> int | None:
@@ -168,7 +173,7 @@ def _markdown(section: Section) -> list[str]:
     lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     lines += [""]
   for picture in section.pictures:
-    lines += [f"![{picture}]({picture})", ""]
+    lines += [f"![{section.captions.get(picture, picture)}]({picture})", ""]
   return lines
 
 
@@ -182,7 +187,8 @@ def _cell(value: Any) -> str:
 def _page(
   title: str, sections: Iterable[Section], timing: Mapping[str, float]
 ) -> str:
-  parts = []
+  sections = list(sections)
+  parts = [pages.contents(section.title for section in sections)]
   for section in sections:
     parts += [
       pages.heading(section.title),
@@ -192,7 +198,10 @@ def _page(
       pages.table(header, [map(_shown, row) for row in rows])
       for header, rows in _tables(section)
     ]
-    parts += map(pages.picture, section.pictures)
+    parts += [
+      pages.picture(name, section.captions.get(name, ""))
+      for name in section.pictures
+    ]
   parts += [
     pages.heading("Time"),
     pages.table(

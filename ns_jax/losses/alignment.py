@@ -45,8 +45,5 @@ def binarisation(log_soft: Array, durations: Array) -> Array:
     the end.
   """
   check_shapes(log_soft, "B T N", durations, "B N")
-  ends = jnp.cumsum(durations, axis=1)[:, None, :]
-  times = jnp.arange(log_soft.shape[1])[None, :, None]
-  starts = ends - durations[:, None, :]
-  on_path = (starts <= times) & (times < ends)
+  on_path = monotonic.on_path(durations, log_soft.shape[1])
   return -jnp.sum(jnp.where(on_path, log_soft, 0.0), axis=-1)

@@ -90,6 +90,21 @@ def best_durations(
   return emitted.sum(0)
 
 
+def on_path(durations: Array, num_frames: int) -> Array:
+  """Marks which symbol each frame has on a path.
+
+  Args:
+    durations: [B, N] int32, frames of each symbol.
+    num_frames: T.
+
+  Returns:
+    [B, T, N] bool; none beyond the end.
+  """
+  ends = jnp.cumsum(durations, axis=1)[:, None, :]
+  times = jnp.arange(num_frames)[None, :, None]
+  return (ends - durations[:, None, :] <= times) & (times < ends)
+
+
 def _scores(
   log_probs: Array,
   num_frames: Array,

@@ -19,7 +19,7 @@ from ns_jax.nn import monotonic
 from ns_jax.text import symbols
 from ns_jax.training import optim
 from ns_jax.training.metrics import Mean
-from ns_jax.training.stage import Player, Stage
+from ns_jax.training.stage import Stage
 
 FEATURES = ("phonemes", "word_starts", "wav")
 CLOSE_MS = 25.0  # a boundary this near to the true one counts as found
@@ -46,9 +46,9 @@ def build(config: ConfigDict) -> Stage:
     name="aligner",
     features=FEATURES + ("durations",) * config.eval.true_durations,
     init_fn=trainer.init,
-    players=(Player("gen", trainer.loss, optim.make_tx(config.optim)),),
+    players=(optim.make_player("gen", trainer.loss, config.optim),),
     eval_fn=trainer.evaluate,
-    sample_fn=None,
+    sample_fn=trainer.sample,
     ema_decay={"gen": config.ema_decay},
     partition_rules=(),  # too small to be split
   )
@@ -86,7 +86,7 @@ class _Training:
   ) -> tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]:
     """Forward-sum and, once paths make sense, binarisation."""
     del frozen, key, phase, train
-    terms, _ = self._align(params["gen"], batch)
+    terms, *_ = self._align(params["gen"], batch)
     means = {
       name: masks.masked_mean(values, mask)
       for name, (values, mask) in terms.items()
@@ -105,7 +105,7 @@ class _Training:
   ) -> dict[str, Mean]:
     """Losses, and how far phones begin from where they should, if known."""
     del model_state, frozen, key
-    terms, durations = self._align(params["gen"], batch)
+    terms, durations, _ = self._align(params["gen"], batch)
     means = {
       name: Mean.of(values, mask) for name, (values, mask) in terms.items()
     }
@@ -124,16 +124,39 @@ class _Training:
       "boundaries_found": Mean.of(error_ms <= CLOSE_MS, is_phone),
     }
 
+  def sample(
+    self,
+    params: Mapping[str, Params],
+    model_state: Mapping[str, Any],
+    frozen: Mapping[str, Any],
+    batch: Batch,
+    key: Array,
+  ) -> dict[str, Array]:
+    """What each frame is likely to be of, and the best path through that."""
+    del model_state, frozen, key
+    _, durations, log_probs = self._align(params["gen"], batch)
+    log_mel, frame_mask = self._inputs(batch)
+    path = monotonic.on_path(durations, log_mel.shape[1])
+    alignments = {"likely": jax.nn.softmax(log_probs), "best path": path}
+    return {
+      "figure/recording": log_mel.swapaxes(1, 2),
+      "phonemes/text": batch["phonemes"],
+    } | {
+      f"alignment/{name}": (shares * frame_mask[..., None]).swapaxes(1, 2)
+      for name, shares in alignments.items()
+    }
+
   def _inputs(self, batch: Batch) -> tuple[Array, Array]:
     log_mel = mel.log_mel(batch["wav"], self.spec)
     return log_mel, masks.length_mask(batch["num_frames"], log_mel.shape[1])
 
   def _align(
     self, params: Params, batch: Batch
-  ) -> tuple[dict[str, tuple[Array, Array]], Array]:
-    """Elements of the losses with their masks, and durations [B, N].
+  ) -> tuple[dict[str, tuple[Array, Array]], Array, Array]:
+    """Elements of the losses with their masks, durations, log-probabilities.
 
-    All paths through the text as it is written are summed; the best one may
+    Durations are [B, N], log-probabilities of phonemes in frames [B, T, N]. All
+    paths through the text as it is written are summed; the best one may
     pause between any two words.
     """
     log_mel, frame_mask = self._inputs(batch)
@@ -157,4 +180,4 @@ class _Training:
         frame_mask,
       ),
     }
-    return terms, durations
+    return terms, durations, log_probs

@@ -13,7 +13,7 @@ from ns_jax.models import discriminators as discriminators_lib
 from ns_jax.models import quantizer, spectral_codec
 from ns_jax.stages import codec_training, wave_losses
 from ns_jax.training import optim
-from ns_jax.training.stage import Player, Stage
+from ns_jax.training.stage import Stage
 
 FEATURES = ("wav",)
 _CODEC_RULES = {
@@ -81,8 +81,8 @@ def build(config: ConfigDict) -> Stage:
     features=FEATURES,
     init_fn=trainer.init,
     players=(
-      Player("disc", trainer.discriminator_loss, optim.make_tx(config.optim)),
-      Player("gen", trainer.generator_loss, optim.make_tx(config.optim)),
+      optim.make_player("disc", trainer.discriminator_loss, config.optim),
+      optim.make_player("gen", trainer.generator_loss, config.optim),
     ),
     eval_fn=trainer.evaluate,
     sample_fn=trainer.sample,

@@ -150,6 +150,7 @@ class CodecTraining:
       "si_sdr_db": Mean.of(wave.si_sdr_db(batch["wav"], fake, sample_mask)),
       "commitment": Mean.of(commitment, frame_mask),
       "perplexity": Mean.of(usage),
+      **self._each_codebook(model_state, usage),
     }
 
   def sample(self, params, model_state, frozen, batch, key) -> dict[str, Array]:
@@ -158,7 +159,7 @@ class CodecTraining:
     h = self._encode(params["gen"], batch)
     quantized = self._quantize(params["gen"], model_state, h)
     fake = self._decode(params["gen"], quantized.latents, batch)
-    samples = {}
+    samples = {"codebook/usage": model_state["codebook"].counts}
     for name, wav in (("original", batch["wav"]), ("reconstruction", fake)):
       samples[f"audio/{name}"] = wav
       samples[f"figure/{name}"] = mel.log_mel(wav, self.spec).swapaxes(1, 2)
@@ -217,6 +218,18 @@ class CodecTraining:
   ) -> Array:
     size = self.quantization.codebook_size
     return quantizer.perplexity(quantized.codes, frame_mask, size)
+
+  def _each_codebook(
+    self, model_state: Mapping[str, Any], usage: Array
+  ) -> dict[str, Mean]:
+    """Of each: perplexity [Q], and the share of codes that are alive."""
+    counts = model_state["codebook"].counts
+    alive = (counts >= self.quantization.dead_threshold).mean(axis=1)
+    return {
+      f"codebook/{name}_{stage + 1:02}": Mean.of(values[stage])
+      for name, values in (("perplexity", usage), ("used", alive))
+      for stage in range(self.quantization.num_stages)
+    }
 
   def _codebook_usage(
     self, batch: Batch, h: Array, quantized: quantizer.Quantized

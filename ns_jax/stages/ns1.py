@@ -15,7 +15,7 @@ from ns_jax.stages.ns1_terms import DivergenceOptions, Ways
 from ns_jax.stages.ns1_training import NaturalSpeechTraining
 from ns_jax.text import symbols
 from ns_jax.training import optim
-from ns_jax.training.stage import Player, Stage
+from ns_jax.training.stage import Stage
 
 FEATURES = ("phonemes", "durations", "wav")
 
@@ -69,8 +69,8 @@ def build(config: ConfigDict) -> Stage:
     init_fn=trainer.init,
     begin_fn=trainer.begin,
     players=(
-      Player("disc", trainer.discriminator_loss, optim.make_tx(config.optim)),
-      Player("gen", trainer.generator_loss, optim.make_tx(config.optim)),
+      optim.make_player("disc", trainer.discriminator_loss, config.optim),
+      optim.make_player("gen", trainer.generator_loss, config.optim),
     ),
     eval_fn=held_out.evaluate,
     sample_fn=held_out.sample,

@@ -72,8 +72,33 @@ class HeldOut:
       samples[f"audio/{name}"] = wav
       samples[f"figure/{name}"] = mel.log_mel(wav, self.spec).swapaxes(1, 2)
     weights = expected.upsampled.weights.mean(-1).swapaxes(1, 2)
-    samples["figure/phonemes_of_frames"] = weights
-    return samples
+    said = masks.length_mask(expected.num_frames, weights.shape[2])
+    samples["alignment/durator"] = weights * said[:, None]
+    samples["phonemes/text"] = example.mixed.phonemes
+    return samples | self._pitch(gen, model_state, example, heard)
+
+  def _pitch(
+    self,
+    gen: Params,
+    model_state: Mapping[str, Any],
+    example: Example,
+    heard: Heard,
+  ) -> dict[str, Array]:
+    """The recording's, and what the decoder is told of it; if it is told."""
+    if example.f0_hz is None:
+      return {}
+    recalled = self.ways.recall(
+      gen,
+      heard.posterior.mean,
+      heard.num_frames,
+      remembers=model_state["remembers"],
+    )
+    told = jnp.exp(self.ways.log_f0(gen, recalled))
+    is_voiced = example.f0_hz > 0.0
+    return {
+      "pitch/recording": example.f0_hz,
+      "pitch/told to the decoder": jnp.where(is_voiced, told, 0.0),
+    }
 
   def _read(
     self, gen: Params, example: Example, key: Array, *, aligned: bool

@@ -6,7 +6,6 @@ frozen codec's statistics.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,23 +22,23 @@ from ns_jax.errors import UserError
 from ns_jax.losses import latent as latent_losses
 from ns_jax.losses import prosody as prosody_losses
 from ns_jax.models import ns2, ns2_sampling, quantizer
+from ns_jax.models import prompt as prompts
 from ns_jax.models.codec import AnyCodec
+from ns_jax.models.prompt import Prompt
 from ns_jax.stages import codec as codec_stage
-from ns_jax.stages import ns2_example
+from ns_jax.stages import ns2_example, ns2_measures
 from ns_jax.stages.ns2_example import Example, Predictions, PromptOptions
+from ns_jax.stages.ns2_measures import Term
 from ns_jax.text import symbols
 from ns_jax.training import optim
 from ns_jax.training.metrics import Mean
-from ns_jax.training.stage import Player, Stage
+from ns_jax.training.stage import Stage
 
 FEATURES = ("phonemes", "durations", "f0", "f0_phase", "codes")
 PREVIEW_CLIPS = 2  # what is generated at each evaluation in training
-_NUM_BUCKETS = 4  # equal parts of diffusion time that are logged apart
-_CENTS_PER_NEPER = 1200.0 / math.log(2.0)
 
 Frozen = Mapping[str, Any]
 Losses = tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]
-Term = tuple[Array, Array]  # values and the mask of those that count
 
 
 def make_model(config: ConfigDict) -> ns2.NaturalSpeech2:
@@ -84,7 +83,7 @@ def make_stage(config: ConfigDict, trainer: "Training") -> Stage:
     name=config.stage,
     features=FEATURES,
     init_fn=trainer.init,
-    players=(Player("gen", trainer.loss, optim.make_tx(config.optim)),),
+    players=(optim.make_player("gen", trainer.loss, config.optim),),
     eval_fn=trainer.evaluate,
     sample_fn=trainer.sample,
     ema_decay={"gen": config.ema_decay},
@@ -177,7 +176,7 @@ class Training:
     total = sum(self.weights[name] * mean for name, mean in means.items())
     buckets = {
       name: masks.masked_mean(*term)
-      for name, term in _by_time(terms, times).items()
+      for name, term in ns2_measures.by_time(terms, times).items()
     }
     return jnp.asarray(total), (means | buckets, model_state)
 
@@ -191,7 +190,9 @@ class Training:
     times = objective.grid_times(len(batch["codes"]), self.objective.t_min)
     predictions = self._predict(params["gen"], example, times, key, False)
     terms = self._losses(frozen, example, times, predictions)
-    terms |= _by_time(terms, times) | _prosody_errors(example, predictions)
+    terms |= ns2_measures.by_time(terms, times) | ns2_measures.prosody_errors(
+      example, predictions
+    )
     return {name: Mean.of(*term) for name, term in terms.items()}
 
   def sample(self, params, model_state, frozen, batch, key) -> dict[str, Array]:
@@ -203,7 +204,7 @@ class Training:
     heard: Any = self.model.apply(
       {"params": params["gen"]}, example, False, method=ns2_example.condition
     )
-    cond, prompt, *_ = heard
+    cond, prompt, _, frames = heard
     denoise_fn = ns2_sampling.prompted_denoiser(
       self.model, params["gen"], cond, prompt, example.rest.mask
     )
@@ -214,7 +215,7 @@ class Training:
       example.latents.shape,
       self.preview,
     )
-    samples = {}
+    samples = self._pitch_curves(params["gen"], example, frames, prompt)
     for name, x in (("recording", example.latents), ("generated", latents)):
       z = denormalise(frozen, x) * example.rest.mask[..., None]
       decoder = {"params": {"decoder": frozen["codec"]["decoder"]}}
@@ -222,6 +223,27 @@ class Training:
       samples[f"audio/{name}"] = wav
       samples[f"figure/{name}"] = mel.log_mel(wav, self.spec).swapaxes(1, 2)
     return samples
+
+  def _pitch_curves(
+    self, params: Params, example: Example, frames: Array, prompt: Prompt
+  ) -> dict[str, Array]:
+    """Of the rest: the recording's pitch, and what is predicted."""
+    predicted: Any = self.model.apply(
+      {"params": params},
+      *(frames, example.frame_mask, prompt),
+      train=False,
+      method="predict_pitch",
+    )
+    is_voiced = predicted.voiced_logit > 0.0
+    curves = {
+      "recording": example.f0_hz,
+      "predicted": jnp.where(is_voiced, jnp.exp(predicted.log_f0), 0.0),
+    }
+    return {
+      f"pitch/{name}": prompts.take(f0_hz, example.rest.index)
+      * example.rest.mask
+      for name, f0_hz in curves.items()
+    }
 
   def cut(self, frozen: Frozen, batch: Batch, key: Array) -> Example:
     """Looks latents up and splits every utterance into prompt and rest."""
@@ -291,33 +313,3 @@ class Training:
       "pitch": (log_f0, example.pitch_mask & (example.f0_hz > 0.0)),
       "voiced": (voiced, example.pitch_mask),
     }
-
-
-def _by_time(terms: Mapping[str, Term], times: Array) -> dict[str, Term]:
-  """The terms of the diffusion, once for each part of the time [B]."""
-  bucket = jnp.minimum(times * _NUM_BUCKETS, _NUM_BUCKETS - 1).astype(jnp.int32)
-  parts = {}
-  for name in ("diffusion", "score", "code_ce"):
-    values, mask = terms[name]
-    for i in range(_NUM_BUCKETS):
-      bounds = f"{i / _NUM_BUCKETS:.2f}-{(i + 1) / _NUM_BUCKETS:.2f}"
-      parts[f"{name}_t{bounds}"] = values, mask & (bucket == i)[:, None]
-  return parts
-
-
-def _prosody_errors(
-  example: Example, predictions: Predictions
-) -> dict[str, Term]:
-  """Errors of the predictors in units a person can judge."""
-  frames = jnp.expm1(predictions.log_durations)
-  duration_error = jnp.abs(frames - example.durations)
-  cents = _CENTS_PER_NEPER * prosody_losses.log_f0_l1(
-    predictions.pitch.log_f0, example.f0_hz
-  )
-  is_voiced = example.f0_hz > 0.0
-  right = (predictions.pitch.voiced_logit > 0.0) == is_voiced
-  return {
-    "duration_error_frames": (duration_error, example.duration_mask),
-    "f0_error_cents": (cents, example.pitch_mask & is_voiced),
-    "voiced_accuracy": (right, example.pitch_mask),
-  }

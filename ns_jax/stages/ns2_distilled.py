@@ -24,6 +24,7 @@ from ns_jax.models import ns2_sampling
 from ns_jax.stages import ns2, ns2_example
 from ns_jax.stages.ns2 import Frozen, Losses
 from ns_jax.stages.ns2_example import Example
+from ns_jax.stages.ns2_measures import Term
 from ns_jax.training.metrics import Mean
 from ns_jax.training.stage import Stage
 
@@ -88,7 +89,7 @@ class _Distillation(ns2.Training):
 
   def _distil(
     self, student: Params, frozen: Frozen, batch: Batch, key: Array
-  ) -> dict[str, ns2.Term]:
+  ) -> dict[str, Term]:
     """Squared errors of the student's x0_hat at each of its times."""
     options, schedule = self.distillation, self.model.schedule
     cut_key, drop_key, noise_key = jax.random.split(key, 3)

@@ -23,7 +23,7 @@ from ns_jax.models.mixed_phonemes import MaskedLm, Mixed
 from ns_jax.text import symbols
 from ns_jax.training import optim
 from ns_jax.training.metrics import Mean
-from ns_jax.training.stage import Player, Stage
+from ns_jax.training.stage import Stage
 
 Losses = tuple[Array, tuple[dict[str, Array], Mapping[str, Any]]]
 Term = tuple[Array, Array]  # values and the mask of those that count
@@ -60,7 +60,7 @@ def build(config: ConfigDict) -> Stage:
     name="phoneme_lm",
     features=("phonemes",) + ("sup_phonemes",) * has_sups,
     init_fn=trainer.init,
-    players=(Player("gen", trainer.loss, optim.make_tx(config.optim)),),
+    players=(optim.make_player("gen", trainer.loss, config.optim),),
     eval_fn=trainer.evaluate,
     sample_fn=None,
     ema_decay={"gen": config.ema_decay},

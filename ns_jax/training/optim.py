@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from ns_jax.errors import UserError
+from ns_jax.training.stage import LossFn, Player
 
 SCHEDULES = ("constant", "inverse_sqrt", "exponential", "cosine")
 OPTIMIZERS = ("adam", "adamw")
@@ -99,3 +100,8 @@ def make_tx(optim: Any) -> optax.GradientTransformation:
   if optim.clip_norm is None:
     return tx
   return optax.chain(optax.clip_by_global_norm(optim.clip_norm), tx)
+
+
+def make_player(name: str, loss_fn: LossFn, optim: Any) -> Player:
+  """A player that learns as a config section says, see `make_tx`."""
+  return Player(name, loss_fn, make_tx(optim), make_schedule(optim))

@@ -7,7 +7,7 @@ data in that record; the trainer has no branch on a stage's name.
 
 import bisect
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import optax
@@ -89,7 +89,12 @@ class SampleFn(Protocol):
     batch: Batch,
     key: Array,
   ) -> dict[str, Array]:
-    """Returns `audio/<name>` [B, S] waves, `figure/<name>` [B, F, T] maps."""
+    """Returns arrays by kind and name, as `previews` draws them.
+
+    audio/… [B, S] waves; figure/… [B, M, T] log-mels; alignment/… [B, N, T]
+    shares of the phonemes in each frame, and phonemes/… [B, N] their ids;
+    pitch/… [B, T] in Hz, 0 where unvoiced; codebook/… [Q, K] hits of codes.
+    """
     ...
 
 
@@ -100,6 +105,7 @@ class Player:
   name: str
   loss_fn: LossFn
   tx: optax.GradientTransformation
+  learning_rate: Callable[[Any], Any]  # of a step; `tx` has it, this tells it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +117,7 @@ class Stage:
   init_fn: InitFn
   players: tuple[Player, ...]  # updated in this order, every step
   eval_fn: EvalFn
-  sample_fn: SampleFn | None
+  sample_fn: SampleFn | None  # None: there is nothing to hear or see
   ema_decay: Mapping[str, float]  # player -> decay; absent player: no average
   partition_rules: Rules
   # First step of each phase. A phase is a program of its own: what a branch in

@@ -64,6 +64,8 @@ def make_train_step(
       logs |= {f"{player.name}/{name}": v for name, v in terms.items()}
       logs[f"{player.name}/loss"] = loss
       logs[f"{player.name}/grad_norm"] = optax.tree.norm(grads)
+      rate = player.learning_rate(state.step)
+      logs[f"{player.name}/learning_rate"] = jnp.asarray(rate)
     next_state = dataclasses.replace(
       state,
       step=state.step + 1,

@@ -15,15 +15,21 @@ from tensorboardX.proto.event_pb2 import (
   Event,  # pyright: ignore[reportAttributeAccessIssue]  (made at run time)
   SessionLog,  # pyright: ignore[reportAttributeAccessIssue]
 )
+from tensorboardX.proto.summary_pb2 import (
+  Summary,  # pyright: ignore[reportAttributeAccessIssue]
+)
 
 from ns_jax import figures, files, paths
 from ns_jax.audio import AudioSpec
+from ns_jax.training import previews
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_DIR = "tensorboard"
+PREVIEWS_DIR = "previews"  # the newest pictures, which reports show, too
 # Of events in a bucket, where each flush puts a file whole.
 _MOST_BYTES = 4 << 20
-MAX_SAMPLES = 2  # of each kind and evaluation
+# Where TensorBoard shows what is not a loss.
+_GROUPS = {"grad_norm": "optim", "learning_rate": "optim"}
 
 
 class MetricWriter:
@@ -42,6 +48,8 @@ class MetricWriter:
     if not self._active:
       return
     workdir = paths.as_path(workdir)
+    self._previews = workdir / PREVIEWS_DIR
+    self._previews.mkdir(exist_ok=True)
     kept = [r for r in read_metrics(workdir) if r["step"] <= start_step]
     self._metrics = files.Growing(
       workdir / METRICS_FILE, b"".join(map(_line, kept))
@@ -56,33 +64,26 @@ class MetricWriter:
       return
     self._metrics.append(_line({"step": step, **values, "timing": timing}))
     for name, value in {**values, **timing}.items():
-      self._events.add(step, summary.scalar(name, value))
+      self._events.add(step, summary.scalar(tag(name), value))
     self._events.flush()
 
   def samples(self, step: int, samples: Mapping[str, np.ndarray]) -> None:
-    """Logs `audio/<name>` [B, S] waves and `figure/<name>` [B, F, T] maps.
+    """Logs what a stage's `sample_fn` makes: waves, and the rest as pictures.
 
-    The maps of one example are log-mels and drawn under each other.
+    Pictures are also files of the workdir; those of the next call replace them.
     """
     if not self._active:
       return
-    panels: dict[str, np.ndarray] = {}
-    for name, value in samples.items():
-      kind, title = name.split("/", 1)
-      if kind == "figure":
-        panels[title] = np.asarray(value)[:MAX_SAMPLES]
-        continue
-      for i, wav in enumerate(np.asarray(value)[:MAX_SAMPLES]):
+    kinds = previews.by_kind(samples)
+    for name, waves in kinds.get("audio", {}).items():
+      for i, wav in enumerate(waves[: previews.MAX_EXAMPLES]):
         clip, rate_hz = np.clip(wav, -1.0, 1.0), self._spec.sample_rate_hz
-        sound = summary.audio(f"{name}/{i}", clip[:, None], rate_hz)
+        sound = summary.audio(f"audio/{name}/{i}", clip[:, None], rate_hz)
         self._events.add(step, sound)
-    for i in range(min(map(len, panels.values()), default=0)):
-      rows = {title: value[i].T for title, value in panels.items()}
-      figure = figures.speech_figure(rows, self._spec)
-      rgb = figures.to_rgb(figure)
-      self._events.add(
-        step, summary.image(f"spectrogram/{i}", rgb, dataformats="HWC")
-      )
+    for name, figure in previews.pictures(kinds, self._spec):
+      png = figures.to_png(figure)
+      self._events.add(step, _picture(name, png))
+      files.write(self._previews / f"{name.replace('/', '_')}.png", png)
     self._events.flush()
 
 
@@ -124,6 +125,31 @@ class _EventFile:
     # TFRecord: length, its checksum, content, its checksum.
     header = struct.pack("<Q", len(content))
     self._pending += [header, _checksum(header), content, _checksum(content)]
+
+
+def tag(name: str) -> str:
+  """What TensorBoard calls a metric; it groups by what stands first.
+
+  Of a player, `gen/pitch` is `loss/gen/pitch`. A name with a group of its own,
+  as `valid/codebook/used_01`, is in that group, and the rest is as it is.
+  """
+  if "/" not in name:
+    return f"speed/{name}"
+  origin, *group, quantity = name.split("/")
+  if group:
+    return "/".join((*group, origin, quantity))
+  if origin == "valid":
+    return name
+  return f"{_GROUPS.get(quantity, 'loss')}/{origin}/{quantity}"
+
+
+def _picture(name: str, png: bytes) -> Any:
+  """A summary, as `tensorboardX.summary.image` makes, of a PNG."""
+  width, height = struct.unpack(">II", png[16:24])
+  image = Summary.Image(
+    height=height, width=width, colorspace=4, encoded_image_string=png
+  )
+  return Summary(value=[Summary.Value(tag=name, image=image)])
 
 
 def _checksum(content: bytes) -> bytes:

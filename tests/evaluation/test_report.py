@@ -3,8 +3,14 @@
 
 import json
 
+import numpy as np
+import PIL.Image
+from ml_collections import ConfigDict
+
+from ns_jax.audio import AudioSpec
 from ns_jax.evaluation import report
 from ns_jax.evaluation.contract import Section
+from ns_jax.training import workdir, writers
 
 
 def test_report_is_json_and_tables(tmp_path):
@@ -58,7 +64,7 @@ def test_page_plays_and_shows_what_the_report_holds(tmp_path):
   page = (tmp_path / report.REPORT_PAGE).read_text()
   for part in (
     "<title>run, step 7</title>",
-    "<h2>Clips &amp; more</h2>",
+    '<h2 id="clips-more">Clips &amp; more</h2>',
     "<p>Louder &lt; softer.</p>",
     '<td class="number">4.25</td>',
     '<td rowspan="2">a &lt;b&gt; c</td>',
@@ -79,3 +85,31 @@ def test_page_plays_and_shows_what_the_report_holds(tmp_path):
 
 def test_no_report_is_of_no_step(tmp_path):
   assert report.reported_step(tmp_path) is None
+
+
+def test_learning_is_told_from_a_workdir_alone(tmp_path):
+  """Held-out means before and after, curves, and the pictures of training."""
+  run, stage = tmp_path / "run", tmp_path / "elsewhere"
+  run.mkdir()
+  workdir.open_workdir(stage, ConfigDict({"stage": "codec", "preset": "tiny"}))
+  writer = writers.MetricWriter(stage, AudioSpec(), start_step=-1)
+  for step, value in ((0, 2.0), (5, 0.5)):
+    writer.scalars(step, {"gen/wave": value, "gen/learning_rate": 1e-3})
+    held_out = {"valid/wave": value, "valid/codebook/used_01": 1.0}
+    writer.scalars(step, held_out)
+  writer.samples(5, {"pitch/recording": np.full((1, 9), 100.0)})
+  section = report.learning_section(stage, run)
+  (row,) = section.rows
+  assert row == {"quantity": "wave", "untrained": 2.0, "trained": 0.5}
+  assert section.captions == {
+    "learning_codec_training.png": "Training",
+    "learning_codec_optimiser.png": "Optimiser",
+    "learning_codec_codebook.png": "Codebook",
+    "learning_codec_pitch_0.png": "Pitch, held-out example 1",
+  }
+  for picture in section.pictures:
+    assert PIL.Image.open(run / picture).size[0] > 500
+  path = report.write_report(run, "run", 5, {"learning": section}, {})
+  assert "![Training](learning_codec_training.png)" in path.read_text()
+  page = (run / report.REPORT_PAGE).read_text()
+  assert "<figcaption>Pitch, held-out example 1</figcaption>" in page

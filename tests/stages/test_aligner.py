@@ -72,6 +72,16 @@ def test_boundaries_are_learned_without_labels():
   assert before > 18.0
   assert found["boundary_error_ms"].compute() < 12.5  # one frame
   assert found["boundaries_found"].compute() > 0.95
+  seen = jax.jit(stage.sample_fn)(
+    params, model_state, {}, batch := make_batch(99), key
+  )
+  ends = batch["durations"].cumsum(1)[..., None]
+  frames = np.arange(FRAMES)
+  truth = (ends - batch["durations"][..., None] <= frames) & (frames < ends)
+  for name in ("likely", "best path"):
+    shares = np.asarray(seen[f"alignment/{name}"])
+    np.testing.assert_allclose(shares.sum(1), truth.any(1), atol=1e-5)
+    assert (shares * truth).sum() > 0.9 * truth.sum(), name
 
 
 def test_presets_can_be_built():

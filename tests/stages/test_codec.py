@@ -155,7 +155,25 @@ def test_samples_are_waves_and_maps(stage, state):
     "audio/reconstruction": (2, 1600),
     "figure/original": (2, 80, 8),
     "figure/reconstruction": (2, 80, 8),
+    "codebook/usage": state.model_state["codebook"].counts.shape,
   }
+
+
+def test_each_codebook_is_measured(stage, state):
+  """One codebook has a single code left, the others are as they were."""
+  counts = np.asarray(state.model_state["codebook"].counts).copy()
+  counts[0] = 0.0
+  counts[0, 3] = 50.0
+  codebook = state.model_state["codebook"].replace(counts=counts)
+  means = jax.jit(stage.eval_fn)(
+    state.params, {"codebook": codebook}, {}, _batch(), jax.random.key(0)
+  )
+  found = {name: float(mean.compute()) for name, mean in means.items()}
+  numbers = [f"{i + 1:02}" for i in range(len(counts))]
+  assert found["codebook/used_01"] == pytest.approx(1 / counts.shape[1])
+  perplexities = [found[f"codebook/perplexity_{i}"] for i in numbers]
+  assert np.mean(perplexities) == pytest.approx(found["perplexity"], rel=1e-5)
+  assert len(set(perplexities)) > 1
 
 
 @pytest.mark.slow

@@ -178,7 +178,7 @@ def test_every_phase_steps(batch, state, phase):
   after, logs = step(state, batch)
   assert all(np.isfinite(value) for value in logs.values())
   names = {name.removeprefix("gen/") for name in logs if name[:3] == "gen"}
-  always = {"loss", "grad_norm", "duration"}
+  always = {"loss", "grad_norm", "learning_rate", "duration"}
   twice = lambda *terms: {*terms, *(f"said_{term}" for term in terms)}
   of_rec = twice("log_mel", "magnitude", "compressed", "pitch")
   of_rec |= {"backward", "posterior_log_std"}
@@ -283,7 +283,14 @@ def test_learns_to_say_what_it_hears(batch):
     state, batch, jax.random.key(2)
   )
   assert samples["audio/said"].shape == batch["wav"].shape
-  assert samples["figure/phonemes_of_frames"].shape == (2, 16, 32)
+  shares = samples["alignment/durator"].sum(axis=1)
+  assert samples["alignment/durator"].shape == (2, 16, 32)
+  # Of each frame 1 in all, and nothing after the end.
+  said = np.any(samples["audio/said"].reshape(2, 32, 200), axis=2)
+  np.testing.assert_allclose(shares, said, atol=1e-5)
+  np.testing.assert_array_equal(samples["pitch/recording"], batch["f0"])
+  told = samples["pitch/told to the decoder"]
+  np.testing.assert_array_equal(told > 0, batch["f0"] > 0)
   assert not samples["audio/revoiced"][1, 24 * 200 :].any()
 
 

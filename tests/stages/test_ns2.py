@@ -190,6 +190,13 @@ def test_preview_has_sound_and_pictures():
   )
   assert samples["figure/generated"].shape[1] == 80
   assert bool(jnp.isfinite(samples["audio/generated"]).all())
+  # What is left of each recording when its prompt is cut out.
+  batch = _batch()
+  for i in range(ns2_stage.PREVIEW_CLIPS):
+    left = np.asarray(samples["pitch/recording"][i])
+    whole = batch["f0"][i]
+    assert set(left) <= {*whole, 0.0} and (left > 0).sum() < (whole > 0).sum()
+  assert samples["pitch/predicted"].shape == left[None].repeat(2, 0).shape
 
 
 def test_unknown_score_weight_is_the_users_error():

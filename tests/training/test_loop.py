@@ -24,6 +24,13 @@ def test_learns_and_averages(tmp_path):
     r["valid/mse"] for r in writers.read_metrics(tmp_path) if "valid/mse" in r
   ]
   assert valid[-1] < 0.5 * valid[0]
+  rates = {
+    r["step"]: r["gen/learning_rate"]
+    for r in writers.read_metrics(tmp_path)
+    if "gen/learning_rate" in r
+  }
+  # Of the step that came before the log, the first being number 0.
+  assert rates == pytest.approx({50: 0.0149, 100: 0.0199, 150: 0.02, 200: 0.02})
   ema, raw = state.ema_params["gen"]["kernel"], state.params["gen"]["kernel"]
   assert not np.allclose(ema, raw)
 

@@ -47,3 +47,15 @@ def test_weight_decay_is_for_kernels_also_in_stacked_layers():
 def test_unknown_names_are_one_line(field):
   with pytest.raises(UserError, match=f"config.optim.{field}='none'"):
     optim.make_tx(options(**{field: "none"}))
+
+
+def test_the_rate_that_is_told_is_the_rate_that_is_used():
+  """Of a constant gradient Adam's step is the learning rate."""
+  section = options(schedule="cosine", clip_norm=None, weight_decay=0.0)
+  player = optim.make_player("gen", None, section)
+  params = {"kernel": jnp.ones(())}
+  state = player.tx.init(params)
+  for step in range(6):
+    updates, state = player.tx.update(params, state, params)
+    told = float(player.learning_rate(step))
+    assert -float(updates["kernel"]) == pytest.approx(told, rel=1e-4)

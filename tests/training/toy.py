@@ -38,6 +38,7 @@ def make_stage(
   begin_fn: BeginFn | None = None,
 ) -> Stage:
   """Linear regression with noise, plus a second player that tracks it."""
+  rate = optax.linear_schedule(1e-2, 2e-2, transition_steps=100)
 
   def predict(params, batch):
     return batch["x"] @ params["gen"]["kernel"]
@@ -68,8 +69,8 @@ def make_stage(
     features=(),
     init_fn=init_fn,
     players=(
-      Player("disc", disc_loss, optax.adam(1e-2)),
-      Player("gen", gen_loss, optax.adam(1e-2)),
+      Player("disc", disc_loss, optax.adam(1e-2), lambda step: 1e-2),
+      Player("gen", gen_loss, optax.adam(rate), rate),
     ),
     eval_fn=eval_fn,
     sample_fn=None,
