@@ -9,6 +9,7 @@ import tqdm
 
 from ns_jax import api, audio
 from ns_jax.api import Manner, Rendition, Sampling
+from ns_jax.apps import marking
 from ns_jax.errors import UserError
 from ns_jax.text import sentences
 
@@ -26,6 +27,7 @@ def synthesize(
   manner: Manner,
   seed: int,
   overwrite: bool,
+  mark: bool = False,
   into_folder: bool = False,
 ) -> float:
   """Says texts in the voice of the prompts.
@@ -39,6 +41,7 @@ def synthesize(
     manner: how to speak.
     seed: of the diffusion's noise.
     overwrite: replace files that are there already.
+    mark: put a mark on it that `ns-jax detect` finds.
     into_folder: write 1.wav, 2.wav, ... to `out`.
 
   Returns:
@@ -68,7 +71,7 @@ def synthesize(
     pairs, desc="speak", unit="text", disable=len(pairs) == 1
   ):
     (said,) = tts.say([api.Line(text, speaker, seed, manner)])
-    said.save(target)
+    _save(said, target, mark)
     seconds += said.seconds
   return seconds
 
@@ -103,10 +106,12 @@ def convert_voice(
   model: str,
   steps: int,
   overwrite: bool,
+  mark: bool = False,
 ) -> None:
   """Says a recording again in the voice of the prompt; see `synthesize`."""
   target = _writable_wave(out, overwrite)
-  api.load(model).convert(source, text, prompt, steps=steps).save(target)
+  said = api.load(model).convert(source, text, prompt, steps=steps)
+  _save(said, target, mark)
 
 
 def enhance(
@@ -119,11 +124,13 @@ def enhance(
   model: str,
   steps: int,
   overwrite: bool,
+  mark: bool = False,
 ) -> None:
   """Says a noisy recording again without the noise; see `synthesize`."""
   target = _writable_wave(out, overwrite)
   tts = api.load(model)
-  tts.enhance(source, text, prompt, noise, steps=steps).save(target)
+  said = tts.enhance(source, text, prompt, noise, steps=steps)
+  _save(said, target, mark)
 
 
 def sing(
@@ -136,6 +143,7 @@ def sing(
   rendition: Rendition,
   seed: int,
   overwrite: bool,
+  mark: bool = False,
 ) -> float:
   """Sings a score, or as another recording does; see `synthesize`.
 
@@ -148,6 +156,7 @@ def sing(
     rendition: transposition, and what a score does not say.
     seed: of the diffusion's noise.
     overwrite: replace a file that is there already.
+    mark: see `synthesize`.
 
   Returns:
     Seconds of song.
@@ -164,8 +173,12 @@ def sing(
       transpose_semitones=rendition.transpose_semitones,
       seed=seed,
     )
-  sung.save(target)
+  _save(sung, target, mark)
   return sung.seconds
+
+
+def _save(said: api.Audio, target: pathlib.Path, mark: bool) -> None:
+  (said.marked(marking.key()) if mark else said).save(target)
 
 
 def _targets(out: str, count: int, overwrite: bool) -> list[pathlib.Path]:

@@ -24,6 +24,11 @@ _STEPS_EACH_WAY = click.option(
   show_default=True,
   help="Of the solver, each way.",
 )
+_MARK = click.option(
+  "--mark",
+  is_flag=True,
+  help="Put an inaudible mark on it, which 'ns-jax detect' finds.",
+)
 _TEXT_OF_SOURCE = click.option(
   "--text", required=True, help="What is said in SOURCE."
 )
@@ -74,6 +79,7 @@ _TEXT_OF_SOURCE = click.option(
 @click.option(
   "--guidance", type=float, help="Follow the voice closer: 0.5 to 2; 0: off."
 )
+@_MARK
 @shared.OVERWRITE
 def synthesize(
   text: str | None,
@@ -89,6 +95,7 @@ def synthesize(
   steps: int | None,
   temperature: float | None,
   guidance: float | None,
+  mark: bool,
   overwrite: bool,
 ) -> shared.Done:
   """Says a text in the voice of a recording.
@@ -113,6 +120,7 @@ def synthesize(
     seed=seed,
     into_folder=text_file is not None,
     overwrite=overwrite,
+    mark=mark,
   )
   return shared.Done(
     f"{out}: {seconds:.2f} s of speech", {"out": out, "audio_sec": seconds}
@@ -132,6 +140,7 @@ def synthesize(
 @_WAVE_OUT
 @options.MODEL
 @_STEPS_EACH_WAY
+@_MARK
 @shared.OVERWRITE
 def convert(
   source: str,
@@ -140,6 +149,7 @@ def convert(
   out: str,
   model: str,
   steps: int,
+  mark: bool,
   overwrite: bool,
 ) -> shared.Done:
   """Says a recording again in another voice.
@@ -152,7 +162,14 @@ def convert(
 
   terminal.cache_compiled()
   speaking.convert_voice(
-    source, text, prompt, out, model=model, steps=steps, overwrite=overwrite
+    source,
+    text,
+    prompt,
+    out,
+    model=model,
+    steps=steps,
+    overwrite=overwrite,
+    mark=mark,
   )
   return shared.Done(out, {"out": out})
 
@@ -176,6 +193,7 @@ def convert(
 @_WAVE_OUT
 @options.MODEL
 @_STEPS_EACH_WAY
+@_MARK
 @shared.OVERWRITE
 def enhance(
   source: str,
@@ -185,6 +203,7 @@ def enhance(
   out: str,
   model: str,
   steps: int,
+  mark: bool,
   overwrite: bool,
 ) -> shared.Done:
   """Says a noisy recording again without the noise.
@@ -203,6 +222,7 @@ def enhance(
     model=model,
     steps=steps,
     overwrite=overwrite,
+    mark=mark,
   )
   return shared.Done(out, {"out": out})
 
@@ -237,6 +257,7 @@ def enhance(
   help="Cents up and down, in a score.",
 )
 @options.SEED
+@_MARK
 @shared.OVERWRITE
 def sing(
   song: str,
@@ -248,6 +269,7 @@ def sing(
   glide: float,
   vibrato: float,
   seed: int,
+  mark: bool,
   overwrite: bool,
 ) -> shared.Done:
   """Sings a score in the voice of a recording.
@@ -275,6 +297,7 @@ def sing(
     rendition=rendition,
     seed=seed,
     overwrite=overwrite,
+    mark=mark,
   )
   return shared.Done(
     f"{out}: {seconds:.2f} s of song", {"out": out, "audio_sec": seconds}
