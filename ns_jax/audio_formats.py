@@ -17,7 +17,7 @@ FORMATS = {  # name -> media type
   "opus": "audio/ogg",
   "pcm": "audio/pcm",  # 16 bits, little-endian, without any header
 }
-_SUFFIXES = {".ogg": "opus", **{f".{name}": name for name in FORMATS}}
+SUFFIXES = {".ogg": "opus", **{f".{name}": name for name in FORMATS}}
 # Container, codec and bits a second.
 _KINDS = {
   "wav": ("wav", "pcm_s16le", None),
@@ -35,12 +35,12 @@ def format_of(suffix: str) -> str:
   Raises:
     UserError: there is none.
   """
-  if suffix.lower() not in _SUFFIXES:
+  if suffix.lower() not in SUFFIXES:
     raise UserError(
       f"{suffix or 'a name without suffix'}: no format that can be written; "
-      f"use {', '.join(_SUFFIXES)}"
+      f"use {', '.join(SUFFIXES)}"
     )
-  return _SUFFIXES[suffix.lower()]
+  return SUFFIXES[suffix.lower()]
 
 
 def encode(wav: np.ndarray, rate_hz: int, format: str) -> bytes:

@@ -56,11 +56,18 @@ class Detection:
 
 def mark(wav: np.ndarray, rate_hz: int, key: str = PUBLIC_KEY) -> np.ndarray:
   """Marks a wave [S] float32; returns [S] float32, about as loud."""
-  marker, size = Marker(rate_hz, key), round(_WINDOW_SEC * rate_hz)
-  pieces = [
-    marker.push(wav[first : first + size]) for first in range(0, len(wav), size)
-  ]
-  return np.concatenate([*pieces, marker.finish()])
+  size = round(_WINDOW_SEC * rate_hz)
+  pieces = (wav[i : i + size] for i in range(0, len(wav), size))
+  return np.concatenate([*marked(pieces, rate_hz, key)])
+
+
+def marked(
+  pieces: Iterable[np.ndarray], rate_hz: int, key: str = PUBLIC_KEY
+) -> Iterator[np.ndarray]:
+  """Marks a stream; yields as much as comes in, 64 ms later."""
+  marker = Marker(rate_hz, key)
+  yield from map(marker.push, pieces)
+  yield marker.finish()
 
 
 class Marker:

@@ -183,17 +183,25 @@ def _sound_files() -> Iterator[Finding]:
   import soundfile
 
   known = soundfile.available_formats()
-  wanted = ("WAV", "FLAC", "OGG", "MP3")
-  missing = [name for name in wanted if name not in known]
-  what = f"{soundfile.__libsndfile_version__} reads {', '.join(wanted)}"
-  if missing:
-    what = f"cannot read {', '.join(missing)}"
-  yield Finding(
-    BROKEN if missing else OK,
-    "libsndfile",
-    what,
-    "pip install --upgrade soundfile" if missing else "",
-  )
+  lacks = {"WAV", "FLAC", "OGG", "MP3"} - set(known)
+  what = f"{soundfile.__libsndfile_version__}"
+  if lacks:
+    what = f"{what} cannot read {', '.join(sorted(lacks))}"
+    yield Finding(BROKEN, "libsndfile", what, "pip install -U soundfile")
+  else:
+    yield Finding(OK, "libsndfile", what)
+
+
+def _sound_formats() -> Iterator[Finding]:
+  import av
+  import numpy as np
+
+  from ns_jax import audio_formats
+
+  for name in audio_formats.FORMATS:
+    audio_formats.encode(np.zeros(16_000, np.float32), 16_000, name)
+  what = f"writes {', '.join(audio_formats.FORMATS)} (PyAV {av.__version__})"
+  yield Finding(OK, "FFmpeg", what)
 
 
 def _bundles() -> Iterator[Finding]:
@@ -250,11 +258,11 @@ def _speech() -> Iterator[Finding]:
 
   terminal.cache_compiled()
   start = time.perf_counter()
-  wav, rate_hz = measuring.speaker()("Here I am.")
+  said = measuring.speaker()("Here I am.")
   seconds = time.perf_counter() - start
-  level_dbfs = 10.0 * np.log10(np.mean(np.square(wav)) + 1e-12)
+  level_dbfs = 10.0 * np.log10(np.mean(np.square(said.wav)) + 1e-12)
   what = (
-    f"{len(wav) / rate_hz:.2f} s of speech at {level_dbfs:.0f} dBFS took "
+    f"{said.seconds:.2f} s of speech at {level_dbfs:.0f} dBFS took "
     f"{seconds:.1f} s, with loading and compiling"
   )
   if level_dbfs > _QUIETEST_DBFS:
@@ -272,7 +280,8 @@ CHECKS = (
   Check(
     "PyWorld", _pitch, "pip install 'setuptools<81' --force-reinstall pyworld"
   ),
-  Check("libsndfile", _sound_files, "pip install --upgrade soundfile"),
+  Check("libsndfile", _sound_files, "pip install -U soundfile"),
+  Check("FFmpeg", _sound_formats, "pip install -U av"),
   Check("bundle", _bundles, f"mend what is above; else {_REINSTALL}"),
   Check("room", _room),
   Check("compiled", _cache),

@@ -2,6 +2,7 @@
 """`ns-jax bench`: a few figures of this machine, in a minute or two."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import platform
@@ -15,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import soxr
 
-from ns_jax.inference import narrate
+from ns_jax import api
 from ns_jax.inference.codec import SpeechCodec
-from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.text import espeak
 
 _TEXT = (
@@ -52,21 +52,18 @@ def measure() -> Iterator[Figure]:
     yield Figure(name, _CODEC_SEC / seconds, "times real time", first_sec)
   say = speaker()
   first_sec, seconds = _timed(lambda: say(_TEXT))
-  wav, rate_hz = say(_TEXT)
-  speed = len(wav) / rate_hz / seconds
+  speed = say(_TEXT).seconds / seconds
   yield Figure("synthesis", speed, "times real time", first_sec)
+  tts, voice = say.func, say.keywords["prompt"]
+  first_sec, seconds = _timed(lambda: next(tts.stream(_TEXT, voice)))
+  yield Figure("first sound", 1000.0 * seconds, "ms", first_sec)
 
 
-def speaker() -> Callable[[str], tuple[np.ndarray, int]]:
+def speaker() -> functools.partial[api.Audio]:
   """The model that comes along, in a voice that was not recorded."""
-  model = Synthesizer.load()
-  prompt = _prompt(model.spec.sample_rate_hz, 3)
-  voice = model.in_voice(model.encode_prompt(prompt))
-
-  def say(text: str) -> tuple[np.ndarray, int]:
-    return narrate.narrate(voice, text).wav, model.spec.sample_rate_hz
-
-  return say
+  tts = api.load()
+  prompt = _prompt(tts.sample_rate_hz, 3), tts.sample_rate_hz
+  return functools.partial(tts, prompt=tts.listen(prompt))
 
 
 def machine() -> dict[str, Any]:

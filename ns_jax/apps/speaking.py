@@ -4,10 +4,11 @@
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import tqdm
 
-from ns_jax import api, audio
+from ns_jax import api, audio, audio_formats, watermark
 from ns_jax.api import Manner, Rendition, Sampling
 from ns_jax.apps import marking
 from ns_jax.errors import UserError
@@ -28,21 +29,22 @@ def synthesize(
   seed: int,
   overwrite: bool,
   mark: bool = False,
-  into_folder: bool = False,
+  folder_format: str | None = None,
 ) -> float:
   """Says texts in the voice of the prompts.
 
   Args:
-    texts: one, or with `into_folder` any number.
+    texts: one, or with `folder_format` any number.
     prompts: audio files of one speaker; none where the model has a voice.
-    out: the wave file, or the folder of them, made if missing.
+    out: the file, whose suffix names the format, or the folder of them, made
+      if missing.
     model: bundle or workdir; "shipped": the one that comes along.
     sampling: of the diffusion.
     manner: how to speak.
     seed: of the diffusion's noise.
     overwrite: replace files that are there already.
     mark: put a mark on it that `ns-jax detect` finds.
-    into_folder: write 1.wav, 2.wav, ... to `out`.
+    folder_format: write 1.<format>, 2.<format>, ... to `out`.
 
   Returns:
     Seconds of speech.
@@ -51,9 +53,9 @@ def synthesize(
     UserError: something is missing or cannot be used.
   """
   targets = (
-    _targets(out, len(texts), overwrite)
-    if into_folder
-    else [_writable_wave(out, overwrite)]
+    _targets(out, len(texts), folder_format, overwrite)
+    if folder_format
+    else [_writable(out, overwrite)]
   )
   tts = api.load(model)
   speaker = tts.speaker(prompts or None, sampling)
@@ -61,19 +63,47 @@ def synthesize(
     try:
       sentences.pieces(text, speaker.model.max_phonemes)
     except UserError as error:
-      where = f"text {i + 1} of {len(texts)}: " if into_folder else ""
+      where = f"text {i + 1} of {len(texts)}: " if folder_format else ""
       raise UserError(f"{where}{error}") from error
-  if into_folder:
+  if folder_format:
     _make_folder(targets[0].parent)
   seconds = 0.0
   pairs = list(zip(texts, targets, strict=True))
-  for text, target in tqdm.tqdm(
-    pairs, desc="speak", unit="text", disable=len(pairs) == 1
-  ):
+  hidden: Any = {"disable": True} if len(pairs) == 1 else {}
+  for text, target in tqdm.tqdm(pairs, desc="speak", unit="text", **hidden):
     (said,) = tts.say([api.Line(text, speaker, seed, manner)])
     _save(said, target, mark)
     seconds += said.seconds
   return seconds
+
+
+def stream(
+  text: str,
+  prompts: Sequence[str],
+  out: BinaryIO,
+  *,
+  format: str,
+  model: str,
+  sampling: Sampling,
+  manner: Manner,
+  seed: int,
+  mark: bool = False,
+) -> float:
+  """Writes speech while it is made, for who listens; see `synthesize`."""
+  tts = api.load(model)
+  encoder = audio_formats.Encoder(format, tts.sample_rate_hz)
+  num_samples = 0
+  pieces = tts.stream(
+    text, prompts or None, seed=seed, manner=manner, sampling=sampling
+  )
+  if mark:
+    pieces = watermark.marked(pieces, tts.sample_rate_hz, marking.key())
+  for wav in pieces:
+    num_samples += len(wav)
+    out.write(encoder.push(wav))
+    out.flush()
+  out.write(encoder.finish())
+  return num_samples / tts.sample_rate_hz
 
 
 def read_texts(path: pathlib.Path) -> list[str]:
@@ -100,24 +130,25 @@ def read_texts(path: pathlib.Path) -> list[str]:
 def convert_voice(
   source: str,
   text: str,
-  prompt: str,
+  prompts: Sequence[str],
   out: str,
   *,
   model: str,
   steps: int,
   overwrite: bool,
   mark: bool = False,
-) -> None:
-  """Says a recording again in the voice of the prompt; see `synthesize`."""
-  target = _writable_wave(out, overwrite)
-  said = api.load(model).convert(source, text, prompt, steps=steps)
+) -> float:
+  """Says a recording again in the voice of the prompts; see `synthesize`."""
+  target = _writable(out, overwrite)
+  said = api.load(model).convert(source, text, prompts, steps=steps)
   _save(said, target, mark)
+  return said.seconds
 
 
 def enhance(
   source: str,
   text: str,
-  prompt: str,
+  prompts: Sequence[str],
   noise: str | None,
   out: str,
   *,
@@ -125,18 +156,19 @@ def enhance(
   steps: int,
   overwrite: bool,
   mark: bool = False,
-) -> None:
+) -> float:
   """Says a noisy recording again without the noise; see `synthesize`."""
-  target = _writable_wave(out, overwrite)
+  target = _writable(out, overwrite)
   tts = api.load(model)
-  said = tts.enhance(source, text, prompt, noise, steps=steps)
+  said = tts.enhance(source, text, prompts, noise, steps=steps)
   _save(said, target, mark)
+  return said.seconds
 
 
 def sing(
   song: str,
   text: str | None,
-  prompt: str,
+  prompts: Sequence[str],
   out: str,
   *,
   model: str,
@@ -150,8 +182,8 @@ def sing(
   Args:
     song: MusicXML or MIDI with lyrics; or, with `text`, a recording.
     text: what is sung in the recording.
-    prompt: audio file with the voice, speaking or singing.
-    out: wave file.
+    prompts: audio files with the voice, speaking or singing.
+    out: the file.
     model: bundle or workdir.
     rendition: transposition, and what a score does not say.
     seed: of the diffusion's noise.
@@ -161,15 +193,15 @@ def sing(
   Returns:
     Seconds of song.
   """
-  target = _writable_wave(out, overwrite)
+  target = _writable(out, overwrite)
   tts = api.load(model)
   if text is None:
-    sung = tts.sing(song, prompt, rendition=rendition, seed=seed)
+    sung = tts.sing(song, prompts, rendition=rendition, seed=seed)
   else:
     sung = tts.sing_like(
       song,
       text,
-      prompt,
+      prompts,
       transpose_semitones=rendition.transpose_semitones,
       seed=seed,
     )
@@ -181,16 +213,18 @@ def _save(said: api.Audio, target: pathlib.Path, mark: bool) -> None:
   (said.marked(marking.key()) if mark else said).save(target)
 
 
-def _targets(out: str, count: int, overwrite: bool) -> list[pathlib.Path]:
-  """Waves of a folder, checked as far as can be before the work is done."""
+def _targets(
+  out: str, count: int, format: str, overwrite: bool
+) -> list[pathlib.Path]:
+  """Files of a folder, checked as far as can be before the work is done."""
   folder = pathlib.Path(out).expanduser().absolute()
-  if folder.suffix == ".wav":
+  if folder.suffix in audio_formats.SUFFIXES:
     raise UserError(f"{out}: a file of texts needs a folder to write to")
   digits = len(str(count))
-  names = [folder / f"{i + 1:0{digits}}.wav" for i in range(count)]
+  names = [folder / f"{i + 1:0{digits}}.{format}" for i in range(count)]
   if not folder.exists():
     return names
-  return [_writable_wave(str(name), overwrite) for name in names]
+  return [_writable(str(name), overwrite) for name in names]
 
 
 def _make_folder(folder: pathlib.Path) -> None:
@@ -200,15 +234,16 @@ def _make_folder(folder: pathlib.Path) -> None:
     raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
-def _writable_wave(out: str, overwrite: bool) -> pathlib.Path:
+def _writable(out: str, overwrite: bool) -> pathlib.Path:
   """Checks what can be known of a file before the work is done.
 
   Raises:
     UserError: it cannot be written, or is there and may not be replaced.
   """
   target = pathlib.Path(out).expanduser().absolute()
-  if target.suffix != ".wav":
-    raise UserError(f"{out}: is no .wav; give --out a name that ends so")
+  if target.suffix.lower() not in audio_formats.SUFFIXES:
+    names = ", ".join(audio_formats.SUFFIXES)
+    raise UserError(f"{out}: give --out a name that ends in one of {names}")
   if len(os.fsencode(target.name)) > _LONGEST_NAME:
     raise UserError(f"{out}: is too long a name; give --out a shorter one")
   if target.is_dir():

@@ -58,7 +58,8 @@ def test_what_is_missing_or_old_is_named(tmp_path, monkeypatch):
 
 
 def test_what_is_well_here():
-  for subject in ("Python", "espeak-ng", "PyWorld", "libsndfile", "device"):
+  for subject in ("Python", "device", "espeak-ng", "PyWorld", "libsndfile",
+                  "FFmpeg"):  # fmt: skip
     assert [found.grade for found in _look(subject)] == [OK], subject
   assert {found.grade for found in _look("room")} <= {OK, NOTE}
 
@@ -140,4 +141,4 @@ def test_all_is_well_and_measured_here():
   figures = json.loads(result.stdout)["figures"]
   assert all(figure["value"] > 0.0 for figure in figures)
   names = {figure["name"].split()[0] for figure in figures}
-  assert names == {"matmul", "codec", "synthesis"}
+  assert names == {"matmul", "codec", "synthesis", "first"}

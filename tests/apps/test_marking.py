@@ -2,8 +2,10 @@
 """`--mark` on every verb that speaks, and `ns-jax detect`."""
 
 import json
+import pathlib
 import types
 
+import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -32,6 +34,11 @@ class Speaks:
 
   enhance = sing = sing_like = convert
 
+  sample_rate_hz = 16_000
+
+  def stream(self, *_, **__):
+    yield from np.array_split(waves.syllables(), 9)
+
   def say(self, lines):
     return [self.convert() for _ in lines]
 
@@ -55,6 +62,16 @@ def test_what_is_marked_is_found(verb):
     assert status == 0, stderr
   assert run("detect", "yes.wav")[0] == 0
   assert run("detect", "no.wav")[0] == 1
+
+
+def test_what_is_marked_while_it_is_made_is_found():
+  result = CliRunner().invoke(
+    cli.cli,
+    ["synthesize", *VERBS["synthesize"], "--out", "-", "--mark"],
+  )
+  assert result.exit_code == 0, result.stderr
+  pathlib.Path("said.wav").write_bytes(result.stdout_bytes)
+  assert run("detect", "said.wav")[0] == 0
 
 
 def test_like_grep_one_is_enough():

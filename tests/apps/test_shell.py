@@ -12,6 +12,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
+from ns_jax import audio_formats
 from ns_jax.apps import cli
 from ns_jax.apps.commands import options
 from ns_jax.diffusion import samplers
@@ -45,6 +46,7 @@ def test_words_values_and_files_are_completed():
   assert ("plain", "ns2:tiny") in _completed("train", "ns2")
   assert _completed("train", "my/c") == [("file", "my/c")]
   assert set(options.SOLVERS) == set(samplers.SOLVERS)
+  assert set(options.FORMATS) == set(audio_formats.FORMATS)
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")

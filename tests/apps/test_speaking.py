@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ns-jax synthesize`, `convert` and `enhance` on files as people have them."""
 
+import json
 import pathlib
+import re
 
+import av
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -59,9 +62,45 @@ def test_texts_of_a_file(run, tmp_path):
   texts = tmp_path / "texts.txt"
   texts.write_text("\ufeffCome in.\n\n  Sit down. \n", encoding="utf-8")
   out = tmp_path / "spoken"
-  result = run("synthesize", "--text-file", texts, "--out", out)
+  words = ("synthesize", "--text-file", texts, "--format", "flac", "--json")
+  result = run(*words, "--out", out)
   assert result.exit_code == 0, result.output
-  assert sorted(path.name for path in out.iterdir()) == ["1.wav", "2.wav"]
+  assert sorted(path.name for path in out.iterdir()) == ["1.flac", "2.flac"]
+  infos = [soundfile.info(path) for path in out.iterdir()]
+  assert {info.format for info in infos} == {"FLAC"}
+  facts = {"out": str(out), "audio_sec": sum(info.duration for info in infos)}
+  assert json.loads(result.stdout) == pytest.approx(facts)
+
+
+def test_a_suffix_or_a_pipe(tmp_path):
+  """Speech is written as its file is named, or heard while it is made."""
+  bundle = narrators.bundle(tmp_path / "reader")
+
+  def call(out, *options):
+    words = ["synthesize", "--text", "Come in.", "--model", bundle, *options]
+    return CliRunner().invoke(cli.cli, [*map(str, words), "--out", str(out)])
+
+  for name, codec in {"a.mp3": "mp3", "a.ogg": "opus"}.items():
+    result = call(tmp_path / name, "--quiet")
+    assert (result.exit_code, result.stdout) == (0, ""), result.stderr
+    assert _heard(tmp_path / name)[0].startswith(codec)
+  result = call("-")
+  assert result.exit_code == 0, result.stderr
+  (tmp_path / "piped").write_bytes(result.stdout_bytes)
+  said = re.search(r"-: (\d+\.\d\d) s of speech", result.stderr)
+  codec, seconds = _heard(tmp_path / "piped")
+  assert codec == "pcm_s16le"
+  assert said and seconds == pytest.approx(float(said[1]), abs=0.01)
+  result = call("-", "--json")
+  assert (result.exit_code, result.stdout_bytes) == (2, b"")
+
+
+def _heard(path):
+  """Codec and seconds of a file, as FFmpeg's library hears it."""
+  with av.open(str(path)) as container:
+    frames = list(container.decode(audio=0))
+    codec = container.streams.audio[0].codec_context.name
+  return codec, sum(frame.samples / frame.sample_rate for frame in frames)
 
 
 def test_a_model_with_a_voice_of_its_own(tmp_path, folder):
@@ -140,7 +179,7 @@ def test_a_score_and_a_recording_are_sung(run, folder, tmp_path):
   [
     (["--text", "Hi."], "Missing option '--out'"),
     (["--out", "x.wav"], "give one of --text and --text-file"),
-    (["--text", "Hi.", "--out", "x.mp3"], "is no .wav"),
+    (["--text", "Hi.", "--out", "x.txt"], "ends in one of"),
     (["--text", "Hi.", "--out", "nowhere/x.wav"], "folder does not exist"),
     (["--text", "...", "--out", "x.wav"], "nothing in it that can be spoken"),
     (["--text", "Hi.", "--out", "x.wav", "--prompt", "no.wav"], "no.wav"),

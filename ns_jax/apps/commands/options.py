@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several verbs have, and what a shell may complete in them."""
+"""Options that several verbs have, with what a shell completes in them."""
 
 import pathlib
 import pkgutil
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # Names of files and folders as they were given, completed by the shell.
 PATH = click.Path()
@@ -18,6 +22,7 @@ SOLVERS = (  # diffusion.samplers.SOLVERS, which takes JAX to know
   "euler_maruyama",
   "ancestral",
 )
+FORMATS = ("wav", "flac", "mp3", "opus", "pcm")  # audio_formats.FORMATS
 MODEL = click.option(
   "--model",
   default="shipped",
@@ -33,6 +38,30 @@ SEED = click.option(
   show_default=True,
   help="Another rendition.",
 )
+
+
+def prompt(what: str, *, required: bool = True) -> Callable[[F], F]:
+  """The option --prompt, in a list `prompts`."""
+  return click.option(
+    "--prompt",
+    "prompts",
+    multiple=True,
+    required=required,
+    type=PATH,
+    metavar="AUDIO",
+    help=f"{what} Repeatable, of one speaker.",
+  )
+
+
+def out(what: str = "File to write.") -> Callable[[F], F]:
+  """The option --out, of audio."""
+  return click.option(
+    "--out",
+    required=True,
+    type=PATH,
+    metavar="AUDIO",
+    help=f"{what} Suffix: {', '.join(FORMATS)} or ogg.",
+  )
 
 
 class ConfigFile(click.ParamType):

@@ -95,11 +95,16 @@ def piped() -> Iterator[BinaryIO]:
   """Yields stdout for bytes; what would be said there goes to stderr.
 
   Raises:
-    UserError: --json wants stdout as well.
+    UserError: --json wants stdout as well, or it is a terminal.
   """
   meta = click.get_current_context().meta
   if meta[_JSON]:
     raise UserError("--json and --out - both write to stdout; choose one")
+  if meta[_STDOUT].isatty():
+    raise UserError(
+      "--out - would write sound to the terminal; send it on to a player, as "
+      "| ffplay -nodisp -autoexit -"
+    )
   meta[_PIPED] = True
   meta[_STDOUT].flush()
   with contextlib.redirect_stdout(sys.stderr):

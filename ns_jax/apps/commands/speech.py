@@ -2,6 +2,7 @@
 """`ns-jax synthesize`, `convert`, `enhance` and `sing`."""
 
 import pathlib
+from typing import Any
 
 import click
 
@@ -10,12 +11,14 @@ from ns_jax.apps.commands import options, shared
 from ns_jax.errors import UserError
 
 _MARGIN_SEC = 0.2  # before a song, for the consonants of its first note
-_WAVE_OUT = click.option(
-  "--out",
-  required=True,
-  type=options.PATH,
-  metavar="WAV",
-  help="Wave file to write.",
+_STDOUT = "-"
+_TEXT_OF_SOURCE = click.option(
+  "--text", required=True, help="What is said in SOURCE."
+)
+_MARK = click.option(
+  "--mark",
+  is_flag=True,
+  help="Put an inaudible mark on it, which 'ns-jax detect' finds.",
 )
 _STEPS_EACH_WAY = click.option(
   "--steps",
@@ -23,14 +26,6 @@ _STEPS_EACH_WAY = click.option(
   default=25,  # inference.convert.STEPS
   show_default=True,
   help="Of the solver, each way.",
-)
-_MARK = click.option(
-  "--mark",
-  is_flag=True,
-  help="Put an inaudible mark on it, which 'ns-jax detect' finds.",
-)
-_TEXT_OF_SOURCE = click.option(
-  "--text", required=True, help="What is said in SOURCE."
 )
 
 
@@ -41,20 +36,16 @@ _TEXT_OF_SOURCE = click.option(
   type=click.Path(path_type=pathlib.Path),
   help="Texts, one a line; --out is then a folder.",
 )
-@click.option(
-  "--prompt",
-  "prompts",
-  multiple=True,
-  type=options.PATH,
-  metavar="AUDIO",
-  help="A few seconds of the voice; repeatable. A model of ns1 has its own.",
+@options.prompt(
+  "A few seconds of the voice. A model of ns1 has its own.", required=False
 )
+@options.out("File or folder to write; '-': stdout, while it is made.")
 @click.option(
-  "--out",
-  required=True,
-  type=options.PATH,
-  metavar="WAV",
-  help="Wave file or folder to write.",
+  "--format",
+  type=click.Choice(options.FORMATS),
+  default="wav",
+  show_default=True,
+  help="Of files in a folder and of stdout; else the suffix says it.",
 )
 @options.MODEL
 @click.option(
@@ -86,6 +77,7 @@ def synthesize(
   text_file: pathlib.Path | None,
   prompts: tuple[str, ...],
   out: str,
+  format: str,
   model: str,
   speed: float,
   pitch: float,
@@ -100,6 +92,8 @@ def synthesize(
 ) -> shared.Done:
   """Says a text in the voice of a recording.
 
+  To hear it while it is made: --out - | ffplay -nodisp -autoexit -
+
   Example: ns-jax synthesize --text "Hello." --prompt voice.wav --out hello.wav
   """
   if (text is None) == (text_file is None):
@@ -110,34 +104,35 @@ def synthesize(
 
   terminal.cache_compiled()
   texts = speaking.read_texts(text_file) if text_file else [text or ""]
-  seconds = speaking.synthesize(
-    texts,
-    prompts,
-    out,
+  how: Any = dict(
     model=model,
     sampling=Sampling(solver, steps, temperature, guidance),
     manner=Manner(speed, pitch, energy),
     seed=seed,
-    into_folder=text_file is not None,
-    overwrite=overwrite,
     mark=mark,
   )
-  return shared.Done(
-    f"{out}: {seconds:.2f} s of speech", {"out": out, "audio_sec": seconds}
-  )
+  if out == _STDOUT:
+    with shared.piped() as stdout:
+      whole = "\n\n".join(texts)  # a line is a paragraph
+      seconds = speaking.stream(whole, prompts, stdout, format=format, **how)
+  else:
+    folder_format = format if text_file else None
+    seconds = speaking.synthesize(
+      texts,
+      prompts,
+      out,
+      folder_format=folder_format,
+      overwrite=overwrite,
+      **how,
+    )
+  return _done(out, seconds, "speech")
 
 
 @shared.verb()
 @click.argument("source", type=options.PATH)
 @_TEXT_OF_SOURCE
-@click.option(
-  "--prompt",
-  required=True,
-  type=options.PATH,
-  metavar="AUDIO",
-  help="Who is to say it.",
-)
-@_WAVE_OUT
+@options.prompt("Who is to say it.")
+@options.out()
 @options.MODEL
 @_STEPS_EACH_WAY
 @_MARK
@@ -145,7 +140,7 @@ def synthesize(
 def convert(
   source: str,
   text: str,
-  prompt: str,
+  prompts: tuple[str, ...],
   out: str,
   model: str,
   steps: int,
@@ -161,36 +156,30 @@ def convert(
   from ns_jax.apps import speaking
 
   terminal.cache_compiled()
-  speaking.convert_voice(
+  seconds = speaking.convert_voice(
     source,
     text,
-    prompt,
+    prompts,
     out,
     model=model,
     steps=steps,
     overwrite=overwrite,
     mark=mark,
   )
-  return shared.Done(out, {"out": out})
+  return _done(out, seconds, "speech")
 
 
 @shared.verb()
 @click.argument("source", type=options.PATH)
 @_TEXT_OF_SOURCE
-@click.option(
-  "--prompt",
-  required=True,
-  type=options.PATH,
-  metavar="AUDIO",
-  help="The speaker without noise.",
-)
+@options.prompt("The speaker without noise.")
 @click.option(
   "--noise",
   type=options.PATH,
   metavar="AUDIO",
   help="The noise alone, as loud as in SOURCE; else heard in its pauses.",
 )
-@_WAVE_OUT
+@options.out()
 @options.MODEL
 @_STEPS_EACH_WAY
 @_MARK
@@ -198,7 +187,7 @@ def convert(
 def enhance(
   source: str,
   text: str,
-  prompt: str,
+  prompts: tuple[str, ...],
   noise: str | None,
   out: str,
   model: str,
@@ -213,10 +202,10 @@ def enhance(
   from ns_jax.apps import speaking
 
   terminal.cache_compiled()
-  speaking.enhance(
+  seconds = speaking.enhance(
     source,
     text,
-    prompt,
+    prompts,
     noise,
     out,
     model=model,
@@ -224,7 +213,7 @@ def enhance(
     overwrite=overwrite,
     mark=mark,
   )
-  return shared.Done(out, {"out": out})
+  return _done(out, seconds, "speech")
 
 
 @shared.verb()
@@ -232,14 +221,8 @@ def enhance(
 @click.option(
   "--text", help="What is sung, where SONG is a recording to sing like."
 )
-@click.option(
-  "--prompt",
-  required=True,
-  type=options.PATH,
-  metavar="AUDIO",
-  help="Who is to sing it.",
-)
-@_WAVE_OUT
+@options.prompt("Who is to sing it.")
+@options.out()
 @options.MODEL
 @click.option(
   "--transpose", default=0.0, show_default=True, help="Semitones up or down."
@@ -262,7 +245,7 @@ def enhance(
 def sing(
   song: str,
   text: str | None,
-  prompt: str,
+  prompts: tuple[str, ...],
   out: str,
   model: str,
   transpose: float,
@@ -291,7 +274,7 @@ def sing(
   seconds = speaking.sing(
     song,
     text,
-    prompt,
+    prompts,
     out,
     model=model,
     rendition=rendition,
@@ -299,6 +282,11 @@ def sing(
     overwrite=overwrite,
     mark=mark,
   )
+  return _done(out, seconds, "song")
+
+
+def _done(out: str, seconds: float, what: str) -> shared.Done:
+  """What was written."""
   return shared.Done(
-    f"{out}: {seconds:.2f} s of song", {"out": out, "audio_sec": seconds}
+    f"{out}: {seconds:.2f} s of {what}", {"out": out, "audio_sec": seconds}
   )
