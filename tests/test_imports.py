@@ -17,7 +17,7 @@ LEVELS = (
   ("__version__", "array_types", "errors", "pages"),
   ("paths",),
   ("files",),
-  ("audio", "masks", "sharding", "text"),
+  ("audio", "masks", "sharding", "text", "watermark"),
   ("audio_blocks", "audio_formats", "diffusion", "dsp", "figures", "nn"),
   ("losses", "models", "training"),
   ("singing", "stages"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ns_jax import audio_formats, files
+from ns_jax import audio_formats, files, watermark
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 
@@ -41,6 +41,15 @@ class Audio:
   def __iter__(self) -> Iterator[Any]:
     """Gives the wave and its sample rate."""
     return iter((self.wav, self.sample_rate_hz))
+
+  def marked(self, key: str = watermark.PUBLIC_KEY) -> "Audio":
+    """The same with an inaudible mark that `ns-jax detect` finds.
+
+    Args:
+      key: whoever has it can find the mark, and put it on other audio.
+    """
+    wav = watermark.mark(self.wav, self.sample_rate_hz, key)
+    return dataclasses.replace(self, wav=np.clip(wav, -1.0, 1.0))
 
   def encode(self, format: str = "wav") -> bytes:
     """The bytes of a file.

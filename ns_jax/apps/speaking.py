@@ -8,8 +8,9 @@ from typing import Any, BinaryIO
 
 import tqdm
 
-from ns_jax import api, audio, audio_formats
+from ns_jax import api, audio, audio_formats, watermark
 from ns_jax.api import Manner, Rendition, Sampling
+from ns_jax.apps import marking
 from ns_jax.errors import UserError
 from ns_jax.text import sentences
 
@@ -27,6 +28,7 @@ def synthesize(
   manner: Manner,
   seed: int,
   overwrite: bool,
+  mark: bool = False,
   folder_format: str | None = None,
 ) -> float:
   """Says texts in the voice of the prompts.
@@ -41,6 +43,7 @@ def synthesize(
     manner: how to speak.
     seed: of the diffusion's noise.
     overwrite: replace files that are there already.
+    mark: put a mark on it that `ns-jax detect` finds.
     folder_format: write 1.<format>, 2.<format>, ... to `out`.
 
   Returns:
@@ -69,7 +72,7 @@ def synthesize(
   hidden: Any = {"disable": True} if len(pairs) == 1 else {}
   for text, target in tqdm.tqdm(pairs, desc="speak", unit="text", **hidden):
     (said,) = tts.say([api.Line(text, speaker, seed, manner)])
-    said.save(target)
+    _save(said, target, mark)
     seconds += said.seconds
   return seconds
 
@@ -84,14 +87,18 @@ def stream(
   sampling: Sampling,
   manner: Manner,
   seed: int,
+  mark: bool = False,
 ) -> float:
   """Writes speech while it is made, for who listens; see `synthesize`."""
   tts = api.load(model)
   encoder = audio_formats.Encoder(format, tts.sample_rate_hz)
   num_samples = 0
-  for wav in tts.stream(
+  pieces = tts.stream(
     text, prompts or None, seed=seed, manner=manner, sampling=sampling
-  ):
+  )
+  if mark:
+    pieces = watermark.marked(pieces, tts.sample_rate_hz, marking.key())
+  for wav in pieces:
     num_samples += len(wav)
     out.write(encoder.push(wav))
     out.flush()
@@ -129,11 +136,12 @@ def convert_voice(
   model: str,
   steps: int,
   overwrite: bool,
+  mark: bool = False,
 ) -> float:
   """Says a recording again in the voice of the prompts; see `synthesize`."""
   target = _writable(out, overwrite)
   said = api.load(model).convert(source, text, prompts, steps=steps)
-  said.save(target)
+  _save(said, target, mark)
   return said.seconds
 
 
@@ -147,12 +155,13 @@ def enhance(
   model: str,
   steps: int,
   overwrite: bool,
+  mark: bool = False,
 ) -> float:
   """Says a noisy recording again without the noise; see `synthesize`."""
   target = _writable(out, overwrite)
   tts = api.load(model)
   said = tts.enhance(source, text, prompts, noise, steps=steps)
-  said.save(target)
+  _save(said, target, mark)
   return said.seconds
 
 
@@ -166,6 +175,7 @@ def sing(
   rendition: Rendition,
   seed: int,
   overwrite: bool,
+  mark: bool = False,
 ) -> float:
   """Sings a score, or as another recording does; see `synthesize`.
 
@@ -178,6 +188,7 @@ def sing(
     rendition: transposition, and what a score does not say.
     seed: of the diffusion's noise.
     overwrite: replace a file that is there already.
+    mark: see `synthesize`.
 
   Returns:
     Seconds of song.
@@ -194,8 +205,12 @@ def sing(
       transpose_semitones=rendition.transpose_semitones,
       seed=seed,
     )
-  sung.save(target)
+  _save(sung, target, mark)
   return sung.seconds
+
+
+def _save(said: api.Audio, target: pathlib.Path, mark: bool) -> None:
+  (said.marked(marking.key()) if mark else said).save(target)
 
 
 def _targets(

@@ -25,7 +25,7 @@ EXIT_STATUSES = """\b
 Exit statuses:
   0    done
   1    something is broken: storage that cannot be reached, a bug, or what
-       doctor found
+       doctor found; or detect found no mark
   2    a mistake in what was asked; the last line on stderr says which
   3    done, but some files or clips were left out
   130  stopped by Ctrl-C

@@ -15,6 +15,11 @@ _STDOUT = "-"
 _TEXT_OF_SOURCE = click.option(
   "--text", required=True, help="What is said in SOURCE."
 )
+_MARK = click.option(
+  "--mark",
+  is_flag=True,
+  help="Put an inaudible mark on it, which 'ns-jax detect' finds.",
+)
 _STEPS_EACH_WAY = click.option(
   "--steps",
   type=click.IntRange(min=1),
@@ -65,6 +70,7 @@ _STEPS_EACH_WAY = click.option(
 @click.option(
   "--guidance", type=float, help="Follow the voice closer: 0.5 to 2; 0: off."
 )
+@_MARK
 @shared.OVERWRITE
 def synthesize(
   text: str | None,
@@ -81,6 +87,7 @@ def synthesize(
   steps: int | None,
   temperature: float | None,
   guidance: float | None,
+  mark: bool,
   overwrite: bool,
 ) -> shared.Done:
   """Says a text in the voice of a recording.
@@ -102,6 +109,7 @@ def synthesize(
     sampling=Sampling(solver, steps, temperature, guidance),
     manner=Manner(speed, pitch, energy),
     seed=seed,
+    mark=mark,
   )
   if out == _STDOUT:
     with shared.piped() as stdout:
@@ -127,6 +135,7 @@ def synthesize(
 @options.out()
 @options.MODEL
 @_STEPS_EACH_WAY
+@_MARK
 @shared.OVERWRITE
 def convert(
   source: str,
@@ -135,6 +144,7 @@ def convert(
   out: str,
   model: str,
   steps: int,
+  mark: bool,
   overwrite: bool,
 ) -> shared.Done:
   """Says a recording again in another voice.
@@ -147,7 +157,14 @@ def convert(
 
   terminal.cache_compiled()
   seconds = speaking.convert_voice(
-    source, text, prompts, out, model=model, steps=steps, overwrite=overwrite
+    source,
+    text,
+    prompts,
+    out,
+    model=model,
+    steps=steps,
+    overwrite=overwrite,
+    mark=mark,
   )
   return _done(out, seconds, "speech")
 
@@ -165,6 +182,7 @@ def convert(
 @options.out()
 @options.MODEL
 @_STEPS_EACH_WAY
+@_MARK
 @shared.OVERWRITE
 def enhance(
   source: str,
@@ -174,6 +192,7 @@ def enhance(
   out: str,
   model: str,
   steps: int,
+  mark: bool,
   overwrite: bool,
 ) -> shared.Done:
   """Says a noisy recording again without the noise.
@@ -192,6 +211,7 @@ def enhance(
     model=model,
     steps=steps,
     overwrite=overwrite,
+    mark=mark,
   )
   return _done(out, seconds, "speech")
 
@@ -220,6 +240,7 @@ def enhance(
   help="Cents up and down, in a score.",
 )
 @options.SEED
+@_MARK
 @shared.OVERWRITE
 def sing(
   song: str,
@@ -231,6 +252,7 @@ def sing(
   glide: float,
   vibrato: float,
   seed: int,
+  mark: bool,
   overwrite: bool,
 ) -> shared.Done:
   """Sings a score in the voice of a recording.
@@ -258,6 +280,7 @@ def sing(
     rendition=rendition,
     seed=seed,
     overwrite=overwrite,
+    mark=mark,
   )
   return _done(out, seconds, "song")
 
