@@ -7,7 +7,6 @@ whole; pauses are words of their own. Merges are learned in `data_pipelines`.
 """
 
 import hashlib
-import json
 
 import numpy as np
 import tokenizers
@@ -77,15 +76,25 @@ def load(path: str | paths.Path) -> tokenizers.Tokenizer:
     raise UserError(f"{path}: no such tokenizer of sup-phonemes")
   text = path.read_bytes().decode("utf-8", errors="replace")
   try:
-    json.loads(text)
-  except json.JSONDecodeError as error:
-    raise UserError(f"{path}: is damaged: {error}") from error
-  tokenizer = tokenizers.Tokenizer.from_str(text)
-  if [tokenizer.token_to_id(token) for token in ALPHABET] != [
-    *range(len(ALPHABET))
-  ]:
+    tokenizer = tokenizers.Tokenizer.from_str(text)
+  except Exception as error:  # the library has no kind of its own
+    reason = files.first_line(error)
+    raise UserError(f"{path}: is damaged: {reason}") from error
+  ids = [tokenizer.token_to_id(token) for token in ALPHABET]
+  if ids != [*range(len(ALPHABET))] or _rewrites(tokenizer):
     raise UserError(f"{path}: is no tokenizer of this version's phonemes")
   return tokenizer
+
+
+def _rewrites(tokenizer: tokenizers.Tokenizer) -> bool:
+  """Whether it does more than to merge, such as to search for a pattern."""
+  splits = tokenizer.pre_tokenizer
+  return (
+    tokenizer.normalizer is not None
+    or tokenizer.post_processor is not None
+    or not isinstance(splits, tokenizers.pre_tokenizers.WhitespaceSplit | None)
+    or not isinstance(tokenizer.model, tokenizers.models.BPE)
+  )
 
 
 def save(tokenizer: tokenizers.Tokenizer, path: paths.Path) -> None:

@@ -74,3 +74,36 @@ def test_what_is_no_tokenizer_of_ours_is_one_line(tokenizer, tmp_path):
   path.write_text(json.dumps(other))
   with pytest.raises(UserError, match="this version's phonemes"):
     sup_phonemes.load(path)
+
+
+@pytest.mark.parametrize(
+  "more",
+  [
+    {"normalizer": {"type": "Lowercase"}},
+    {
+      "pre_tokenizer": {
+        "type": "Split",
+        "pattern": {"Regex": "(a+)+$"},  # takes for ever to search for
+        "behavior": "Isolated",
+        "invert": False,
+      }
+    },
+    {
+      "post_processor": {
+        "type": "BertProcessing",
+        "sep": ["", 0],
+        "cls": ["", 0],
+      }
+    },
+    {"model": "BPE"},
+    {"model": {"type": "BPE", "vocab": {"a": 2**32}, "merges": []}},
+  ],
+)
+def test_tokenizers_that_do_more_are_refused(tokenizer, tmp_path, more):
+  path = tmp_path / "a.json"
+  path.write_text(json.dumps(json.loads(tokenizer.to_str()) | more))
+  with pytest.raises(UserError, match="a.json: is "):
+    sup_phonemes.load(path)
+  path.write_text('{"a":' * 100_000)
+  with pytest.raises(UserError, match="is damaged"):
+    sup_phonemes.load(path)
