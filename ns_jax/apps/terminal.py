@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import absl.logging
 
-from ns_jax import files
+from ns_jax import compiled, files
 from ns_jax.errors import Preempted, UnreachableError, UserError
 
 BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
@@ -29,11 +29,7 @@ def quiet_libraries() -> None:
 
 def cache_compiled() -> None:
   """Keeps compiled programs, so that what goes on does not compile again."""
-  import jax
-
-  if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    cache = os.path.expanduser("~/.cache/ns_jax/compiled")
-    jax.config.update("jax_compilation_cache_dir", cache)
+  compiled.keep()
 
 
 def guarded(run: Callable[[], int | None]) -> int | None:

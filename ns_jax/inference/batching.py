@@ -12,7 +12,8 @@ from ns_jax.models import ns2_sampling
 from ns_jax.text import symbols
 
 _LEAST_PHONEMES = 32
-_LEAST_FRAMES = 160
+_FRAMES = 80  # a second
+_FRAMES_PER_PHONEME = (5, 8)  # of fast and of slow speech
 
 
 def rows(count: int) -> int:
@@ -26,20 +27,20 @@ def phonemes(count: int) -> int:
 
 
 def frames(count: int) -> int:
-  """Its length for so many frames: 160 times 1, 2, 3, 4, 6, 8, 12, 16, ..."""
-  steps = (
-    _LEAST_FRAMES * size for power in _powers(1) for size in _between(power)
-  )
-  return _up(count, steps)
+  """Its length for so many frames: 80 times 2, 3, 4, 6, 8, 12, 16, 24, ..."""
+  sizes = ((power, power + power // 2) for power in _powers(2))
+  return _up(count, (_FRAMES * size for pair in sizes for size in pair))
+
+
+def spoken_in(num_frames: int) -> list[np.ndarray]:
+  """Durations [N] int32 whose batches have the usual sizes for such speech."""
+  sizes = {phonemes(num_frames // pace) for pace in _FRAMES_PER_PHONEME}
+  edges = [np.linspace(0, num_frames, size + 1).round() for size in sizes]
+  return [np.diff(edge).astype(np.int32) for edge in edges]
 
 
 def _powers(least: int) -> Iterator[int]:
   return (least << i for i in itertools.count())
-
-
-def _between(power: int) -> tuple[int, ...]:
-  """A power of two, and the size halfway to the next."""
-  return (power, power + power // 2) if power > 1 else (power,)
 
 
 def _up(count: int, sizes: Iterator[int]) -> int:
