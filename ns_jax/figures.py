@@ -152,10 +152,10 @@ def save_figure(
   files.write(paths.as_path(path), to_png(figure))
 
 
-def to_png(figure: matplotlib.figure.Figure) -> bytes:
+def to_png(figure: matplotlib.figure.Figure, dpi: int = 90) -> bytes:
   """Renders a figure to the bytes of a PNG file."""
   content = io.BytesIO()
-  figure.savefig(content, dpi=90, format="png")
+  figure.savefig(content, dpi=dpi, format="png")
   return content.getvalue()
 
 

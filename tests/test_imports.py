@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Rooms of ns_jax; each may import itself and the levels above it in this list.
 LEVELS = (
-  ("__version__", "array_types", "errors", "pages"),
+  ("__version__", "array_types", "compiled", "errors", "pages"),
   ("paths",),
   ("files",),
   ("audio", "masks", "sharding", "text", "watermark"),

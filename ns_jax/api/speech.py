@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text to speech, from import to audio in three lines."""
 
-import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from ns_jax.api import prompts, retelling
+from ns_jax import compiled
+from ns_jax.api import prompts
 from ns_jax.api.audio import Audio
-from ns_jax.api.prompts import Prompt, Recording
-from ns_jax.audio import AudioSpec
+from ns_jax.api.prompts import Prompt
+from ns_jax.api.retelling import Retelling
 from ns_jax.errors import UserError
-from ns_jax.inference import narrate, restore
+from ns_jax.inference import batching, narrate, restore
 from ns_jax.inference import sampling as sampling_lib
-from ns_jax.inference.convert import STEPS
-from ns_jax.inference.narrate import Line, Narration
+from ns_jax.inference.narrate import Line
 from ns_jax.inference.sampling import Sampling
 from ns_jax.inference.single_voice import SingleVoice
 from ns_jax.inference.synthesize import Synthesizer
 from ns_jax.inference.utterance import Manner, Speaker, Voice
-from ns_jax.singing.plan import Rendition
-from ns_jax.text import symbols
 
-_SAMPLINGS = 32  # that are remembered
+WARM_SEC = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # lengths that `warm_up` knows
 
 
 def load(model: str | os.PathLike[str] = restore.SHIPPED) -> "TextToSpeech":
@@ -36,26 +33,12 @@ def load(model: str | os.PathLike[str] = restore.SHIPPED) -> "TextToSpeech":
   Raises:
     UserError: there is none that can speak.
   """
+  compiled.keep()
   return TextToSpeech(sampling_lib.load(os.fspath(model)))
 
 
-class TextToSpeech:
+class TextToSpeech(Retelling):
   """A model that says what it is given, in the voice of a prompt."""
-
-  def __init__(self, model: Synthesizer | SingleVoice):
-    """Takes a model that is ready to speak."""
-    self.model = model
-    self.sampled = functools.lru_cache(_SAMPLINGS)(self._sampled)
-
-  @property
-  def spec(self) -> AudioSpec:
-    """Of the waves."""
-    return self.model.spec
-
-  @property
-  def sample_rate_hz(self) -> int:
-    """Of the waves."""
-    return self.spec.sample_rate_hz
 
   @property
   def needs_prompt(self) -> bool:
@@ -85,7 +68,7 @@ class TextToSpeech:
       UserError: something cannot be used; it says what, and what to do.
     """
     line = self.line(text, prompt, seed=seed, manner=manner, sampling=sampling)
-    return self._audio(narrate.narrate_all([line])[0])
+    return self.audio(narrate.narrate_all([line])[0])
 
   def batch(
     self,
@@ -129,7 +112,7 @@ class TextToSpeech:
   ) -> list[Audio]:
     """Says lines, each in its voice; see `line`."""
     said = narrate.narrate_all(lines, batch_size=batch_size)
-    return [self._audio(speech) for speech in said]
+    return [self.audio(speech) for speech in said]
 
   def stream(
     self,
@@ -159,108 +142,30 @@ class TextToSpeech:
     Raises:
       UserError: it cannot be used, or the model has a voice of its own.
     """
-    return prompts.listen(prompt, self._synthesizer("hears no prompt"))
+    return prompts.listen(prompt, self.synthesizer("hears no prompt"))
 
-  def convert(
+  def warm_up(
     self,
-    source: Recording,
-    text: str,
-    prompt: Prompt,
-    *,
-    steps: int = STEPS,
-  ) -> Audio:
-    """Says a recording again in another voice, with its timing.
-
-    Args:
-      source: a file or (wave, sample rate), three minutes at most.
-      text: what is said in it.
-      prompt: who is to say it.
-      steps: of the solver, each way.
-
-    Raises:
-      UserError: something cannot be used.
-    """
-    model = self._synthesizer("cannot convert")
-    return self._audio(retelling.convert(model, source, text, prompt, steps))
-
-  def enhance(
-    self,
-    source: Recording,
-    text: str,
-    prompt: Prompt,
-    noise: Recording | None = None,
-    *,
-    steps: int = STEPS,
-  ) -> Audio:
-    """Says a noisy recording again without the noise.
-
-    Args:
-      source: a file or (wave, sample rate), three minutes at most.
-      text: what is said in it.
-      prompt: the speaker without noise.
-      noise: the noise alone, as loud as in `source`; None: what is heard in
-        its pauses.
-      steps: of the solver, each way.
-
-    Raises:
-      UserError: something cannot be used.
-    """
-    model = self._synthesizer("cannot enhance")
-    return self._audio(
-      retelling.enhance(model, source, text, prompt, noise, steps)
-    )
-
-  def sing(
-    self,
-    score: str | os.PathLike[str],
-    prompt: Prompt,
-    *,
-    rendition: Rendition | None = None,
-    seed: int = 0,
+    batch_sizes: Iterable[int] = (1,),
+    seconds: Iterable[float] = WARM_SEC,
     sampling: Sampling | None = None,
-  ) -> Audio:
-    """Sings a score with lyrics.
+  ) -> None:
+    """Compiles what will be needed, so that nobody has to wait for it.
+
+    Sizes are rounded up: batches to 1, 2, 4, 8 and so on, pieces of speech to
+    `WARM_SEC` or, beyond, half as long again and twice as long. A text is said
+    in pieces of at most `model.max_phonemes`, most of them 2 to 8 seconds.
 
     Args:
-      score: MusicXML or MIDI.
-      prompt: who is to sing it, speaking or singing.
-      rendition: transposition, and what a score does not say.
-      seed: another one is another rendition.
-      sampling: solver, steps and so on.
-
-    Raises:
-      UserError: something cannot be used.
+      batch_sizes: pieces of speech at once; 1 serves `stream`, too.
+      seconds: of the longest in a batch.
+      sampling: that will be asked for.
     """
-    model = self._synthesizer("cannot sing", sampling)
-    song = retelling.read_score(model, score, rendition or Rendition())
-    return self._audio(retelling.sing(model, song, prompt, seed))
-
-  def sing_like(
-    self,
-    recording: Recording,
-    text: str,
-    prompt: Prompt,
-    *,
-    transpose_semitones: float = 0.0,
-    seed: int = 0,
-    sampling: Sampling | None = None,
-  ) -> Audio:
-    """Sings as another recording does, with its timing and pitch.
-
-    Args:
-      recording: a file or (wave, sample rate), three minutes at most.
-      text: what is sung in it.
-      prompt: who is to sing it, speaking or singing.
-      transpose_semitones: up or down.
-      seed: another one is another rendition.
-      sampling: solver, steps and so on.
-
-    Raises:
-      UserError: something cannot be used.
-    """
-    model = self._synthesizer("cannot sing", sampling)
-    song = retelling.hear_song(model, recording, text, transpose_semitones)
-    return self._audio(retelling.sing(model, song, prompt, seed))
+    model = self.sampled(sampling)
+    frames = {batching.frames(self.spec.seconds_to_frames(s)) for s in seconds}
+    for rows in sorted({batching.rows(size) for size in batch_sizes}):
+      for length in sorted(frames):
+        model.warm_up(rows, length)
 
   def line(
     self,
@@ -296,26 +201,3 @@ class TextToSpeech:
         "give a few seconds of one"
       )
     return model.in_voice(prompts.listen(prompt, model))
-
-  def _sampled(self, choices: Sampling | None) -> Synthesizer | SingleVoice:
-    """The model with some choices; one object for the same ones."""
-    return sampling_lib.sampled(self.model, choices)
-
-  def _synthesizer(
-    self, why_not: str, sampling: Sampling | None = None
-  ) -> Synthesizer:
-    model = self.sampled(sampling)
-    if isinstance(model, SingleVoice):
-      raise UserError(
-        f"a model of ns1, with a voice of its own, {why_not}; give one of ns2"
-      )
-    return model
-
-  def _audio(self, speech: Narration) -> Audio:
-    return Audio(
-      wav=speech.wav,
-      spec=self.spec,
-      phonemes=tuple(symbols.from_ids(speech.phonemes)),
-      durations=speech.durations,
-      f0_hz=speech.f0_hz,
-    )

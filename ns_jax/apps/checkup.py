@@ -18,8 +18,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 
-from ns_jax import __version__
-from ns_jax.apps import requirements, terminal
+from ns_jax import __version__, compiled
+from ns_jax.apps import requirements
 from ns_jax.errors import UserError
 
 OK, ABSENT, NOTE, BROKEN = "ok", "absent", "note", "broken"
@@ -237,7 +237,7 @@ def _room() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-  folder = terminal.compiled_dir()
+  folder = compiled.folder()
   remedy = "set JAX_COMPILATION_CACHE_DIR to a folder you can write to"
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -256,7 +256,7 @@ def _speech() -> Iterator[Finding]:
 
   from ns_jax.apps import measuring
 
-  terminal.cache_compiled()
+  compiled.keep()
   start = time.perf_counter()
   said = measuring.speaker()("Here I am.")
   seconds = time.perf_counter() - start

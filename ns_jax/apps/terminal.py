@@ -5,17 +5,15 @@ import contextlib
 import contextvars
 import logging
 import os
-import pathlib
 import sys
 from collections.abc import Callable, Iterator
 
 import absl.logging
 
-from ns_jax import files
+from ns_jax import compiled, files
 from ns_jax.errors import Preempted, UnreachableError, UserError
 
 BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
-_CACHE = "JAX_COMPILATION_CACHE_DIR"
 _IS_HUSHED = contextvars.ContextVar("hushed", default=False)
 
 
@@ -52,16 +50,7 @@ def hushed() -> Iterator[None]:
 
 def cache_compiled() -> None:
   """Keeps compiled programs, so that what goes on does not compile again."""
-  import jax
-
-  if _CACHE not in os.environ:
-    jax.config.update("jax_compilation_cache_dir", str(compiled_dir()))
-
-
-def compiled_dir() -> pathlib.Path:
-  """Where compiled programs are kept."""
-  given = os.environ.get(_CACHE, "~/.cache/ns_jax/compiled")
-  return pathlib.Path(given).expanduser()
+  compiled.keep()
 
 
 def guarded(run: Callable[[], int | None]) -> int | None:

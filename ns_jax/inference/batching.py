@@ -13,7 +13,8 @@ from ns_jax.models import ns2_sampling
 from ns_jax.text import symbols
 
 _LEAST_PHONEMES = 32
-_LEAST_FRAMES = 160
+_FRAMES = 80  # a second
+_FRAMES_PER_PHONEME = (5, 8)  # of fast and of slow speech
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,31 +26,34 @@ class Sizes:
   frames: tuple[int, ...] = ()
 
 
-def rows(count: int, sizes: Sizes) -> int:
+ANY = Sizes()
+
+
+def rows(count: int, sizes: Sizes = ANY) -> int:
   """A batch's size for so many rows: 1, 2, 4, 8, ..."""
   return _up(count, sizes.rows, _powers(1))
 
 
-def phonemes(count: int, sizes: Sizes) -> int:
+def phonemes(count: int, sizes: Sizes = ANY) -> int:
   """Its length for so many phonemes: 32, 64, 128, ..."""
   return _up(count, sizes.phonemes, _powers(_LEAST_PHONEMES))
 
 
-def frames(count: int, sizes: Sizes) -> int:
-  """Its length for so many frames: 160 times 1, 2, 3, 4, 6, 8, 12, 16, ..."""
-  steps = (
-    _LEAST_FRAMES * size for power in _powers(1) for size in _between(power)
-  )
-  return _up(count, sizes.frames, steps)
+def frames(count: int, sizes: Sizes = ANY) -> int:
+  """Its length for so many frames: 80 times 2, 3, 4, 6, 8, 12, 16, 24, ..."""
+  steps = ((power, power + power // 2) for power in _powers(2))
+  return _up(count, sizes.frames, (_FRAMES * n for pair in steps for n in pair))
+
+
+def spoken_in(num_frames: int, sizes: Sizes) -> list[np.ndarray]:
+  """Durations [N] int32 whose batches have the usual sizes for such speech."""
+  counts = {phonemes(num_frames // pace, sizes) for pace in _FRAMES_PER_PHONEME}
+  edges = [np.linspace(0, num_frames, count + 1).round() for count in counts]
+  return [np.diff(edge).astype(np.int32) for edge in edges]
 
 
 def _powers(least: int) -> Iterator[int]:
   return (least << i for i in itertools.count())
-
-
-def _between(power: int) -> tuple[int, ...]:
-  """A power of two, and the size halfway to the next."""
-  return (power, power + power // 2) if power > 1 else (power,)
 
 
 def _up(count: int, first: Iterable[int], then: Iterator[int]) -> int:

@@ -2,7 +2,8 @@
 """Text and songs of any length, in one voice or many at once."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -108,14 +109,20 @@ def stream(
     line: what is to be said.
     opening_phonemes: of the first piece, see `sentences`.
 
-  Yields:
+  Returns:
     Pieces [S] float32 of what `narrate_all` says.
 
   Raises:
     UserError: there is nothing to say.
   """
+  longest = line.speaker.model.max_phonemes
+  found = sentences.read_pieces(line.text, longest, opening_phonemes)
+  first = next(found)  # complains before anything is asked for
+  return _stream(line, itertools.chain([first], found))
+
+
+def _stream(line: Line, found: Iterable[Piece]) -> Iterator[np.ndarray]:
   model = line.speaker.model
-  found = sentences.read_pieces(line.text, model.max_phonemes, opening_phonemes)
   for k, piece in enumerate(found):
     quiet = 0
     for wav in model.stream(_utterance(line, piece, k)):

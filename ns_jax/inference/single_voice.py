@@ -202,6 +202,20 @@ class SingleVoice:
     (said,) = self.speak([utterance])
     yield said.wav
 
+  def warm_up(self, rows: int, frames: int, /) -> None:
+    """Compiles what `speak` needs for a size.
+
+    Args:
+      rows: sentences in a batch.
+      frames: of the longest.
+    """
+    for durations in batching.spoken_in(
+      batching.frames(frames, self.sizes), self.sizes
+    ):
+      ids = np.full(len(durations), symbols.IDS["ə"], np.int32)
+      starts = np.zeros(len(ids), np.uint8)
+      self.speak([Sentence(Reading(ids, starts), durations)] * rows)
+
   def revoice(self, wav: np.ndarray) -> np.ndarray:
     """What the decoder makes of what is heard in a wave [S] float32.
 

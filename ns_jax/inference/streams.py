@@ -4,6 +4,8 @@
 What comes out is what the codec makes of the whole wave.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ns_jax.inference.codec import SpeechCodec
@@ -107,3 +109,26 @@ class DecoderStream:
     missing = self._block - len(self._pending)
     last = np.stack([self._pending[-1]] * missing)
     return self.push_latents(last)[:due]
+
+
+def decode(
+  codec: SpeechCodec, latents: np.ndarray, block_frames: int
+) -> Iterator[np.ndarray]:
+  """Decodes latents that are all known, in constant memory.
+
+  Args:
+    codec: to decode with.
+    latents: [T, D] float32.
+    block_frames: decoded at a time.
+
+  Yields:
+    Pieces [S] float32, each but the last of `block_frames`.
+  """
+  stream = DecoderStream(codec, block_frames=block_frames)
+  for first in range(0, len(latents), block_frames):
+    wav = stream.push_latents(latents[first : first + block_frames])
+    if len(wav):
+      yield wav
+  rest = stream.finish()
+  if len(rest):
+    yield rest

@@ -19,7 +19,7 @@ from ns_jax.inference.listening import Listener
 from ns_jax.inference.restore import Weights
 from ns_jax.inference.timing import Planner
 from ns_jax.inference.utterance import (
-  Manner,
+  InVoice,
   PitchedSpeech,
   Utterance,
   Voice,
@@ -28,7 +28,7 @@ from ns_jax.inference.utterance import (
 from ns_jax.models import ns2_sampling
 from ns_jax.models.ns2_sampling import SampleOptions
 from ns_jax.stages import ns2 as ns2_stage
-from ns_jax.text.frontend import Reading
+from ns_jax.text import symbols
 
 STAGES = ("ns2", "ns2_distilled")  # whose models speak
 CHUNK_FRAMES = 40  # that a stream decodes at a time: 0.5 s
@@ -136,7 +136,7 @@ class Synthesizer:
     """Normalised latents [T, D] of a wave [S], T = ceil(S / hop)."""
     return self._listener.encode(wav)
 
-  def in_voice(self, voice: Voice) -> "InVoice":
+  def in_voice(self, voice: Voice) -> InVoice:
     """This model as a speaker with that voice."""
     return InVoice(self, voice)
 
@@ -163,11 +163,30 @@ class Synthesizer:
     """
     planned, latents = self._say([utterance])
     frames = int(planned.durations.sum())
-    pieces = self._decode_pieces(latents[0, :frames])
+    pieces = streams.decode(self.codec, latents[0, :frames], CHUNK_FRAMES)
     if utterance.manner.energy_db > 0.0:  # how much is up to the peak of all
       pieces = iter([np.concatenate(list(pieces))])
     for wav in pieces:
-      yield utterance.manner.amplify(wav)
+      yield utterance.manner.amplify(_checked(wav))
+
+  def warm_up(self, rows: int, frames: int, /) -> None:
+    """Compiles what `speak`, and for one row `stream`, need for a size.
+
+    Args:
+      rows: utterances in a batch.
+      frames: of the longest.
+    """
+    latents = np.zeros((1, self._model.denoiser.latent_dim), np.float32)
+    nobody = Voice(latents, 0.0, np.zeros(0, np.float32))
+    for durations in batching.spoken_in(
+      batching.frames(frames, self.sizes), self.sizes
+    ):
+      ids = np.full(len(durations), symbols.IDS["ə"], np.int32)
+      utterances = [Utterance(ids, nobody, durations)] * batching.rows(rows)
+      self._planner.predict_durations(self._request(utterances))
+      self.speak(utterances)
+      if rows == 1:
+        list(self.stream(utterances[0]))
 
   def retell(
     self,
@@ -268,31 +287,6 @@ class Synthesizer:
         )
       )
     return speeches
-
-  def _decode_pieces(self, latents: np.ndarray) -> Iterator[np.ndarray]:
-    """The wave of latents [T, D], some frames at a time."""
-    stream = streams.DecoderStream(self.codec, block_frames=CHUNK_FRAMES)
-    for first in range(0, len(latents), CHUNK_FRAMES):
-      piece = stream.push_latents(latents[first : first + CHUNK_FRAMES])
-      if len(piece):
-        yield _checked(piece)
-    rest = stream.finish()
-    if len(rest):
-      yield _checked(rest)
-
-
-@dataclasses.dataclass(frozen=True)
-class InVoice:
-  """A synthesizer that has listened to a prompt; a `Speaker`."""
-
-  model: Synthesizer
-  voice: Voice
-
-  def utterance(
-    self, reading: Reading, seed: int, manner: Manner, /
-  ) -> Utterance:
-    """What the model is to be given."""
-    return Utterance(reading.phonemes, self.voice, seed=seed, manner=manner)
 
 
 def _checked(wavs: np.ndarray) -> np.ndarray:

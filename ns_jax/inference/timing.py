@@ -55,6 +55,10 @@ class Planner:
         row[:] = batching.pad(utterance.f0_phase[:num_frames], num_frames)
     return ns2_sampling.Prosody(*map(jnp.asarray, (durations, f0_hz, f0_phase)))
 
+  def predict_durations(self, request: ns2_sampling.Request) -> np.ndarray:
+    """[B, N] int32, frames, as the model would."""
+    return np.array(self._predict_durations(self._params, request))
+
   def _durations(
     self, request: ns2_sampling.Request, utterances: Sequence[Utterance]
   ) -> np.ndarray:
@@ -62,7 +66,7 @@ class Planner:
     if all(utterance.durations is not None for utterance in utterances):
       durations = np.zeros(request.phonemes.shape, np.int32)
     else:
-      durations = np.array(self._predict_durations(self._params, request))
+      durations = self.predict_durations(request)
     for row, utterance in zip(durations, utterances, strict=True):
       own, count = utterance.durations, len(utterance.phonemes)
       if own is None:

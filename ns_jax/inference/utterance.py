@@ -122,6 +122,10 @@ class Model(Protocol):
     """The same wave in pieces [S] float32, as soon as they are known."""
     ...
 
+  def warm_up(self, rows: int, frames: int, /) -> None:
+    """Compiles what such sizes need."""
+    ...
+
 
 class Speaker(Protocol):
   """Somebody who says what is read."""
@@ -134,6 +138,20 @@ class Speaker(Protocol):
   def utterance(self, reading: Reading, seed: int, manner: Manner, /) -> Any:
     """What the model is to be given."""
     ...
+
+
+@dataclasses.dataclass(frozen=True)
+class InVoice:
+  """A model that has listened to a prompt; a `Speaker`."""
+
+  model: Model
+  voice: Voice
+
+  def utterance(
+    self, reading: Reading, seed: int, manner: Manner, /
+  ) -> Utterance:
+    """What the model is to be given."""
+    return Utterance(reading.phonemes, self.voice, seed=seed, manner=manner)
 
 
 def seeds(utterances: Sequence[Any]) -> np.ndarray:

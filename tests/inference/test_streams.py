@@ -36,6 +36,8 @@ def test_codes_and_wave_equal_those_of_the_whole(
   parts.append(stream.finish())
   whole = codec.decode(latents)[0]
   np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+  parts = list(streams.decode(codec, latents[0], block_frames))
+  np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
 
 
 def test_codes_come_as_soon_as_promised(codec):

@@ -66,3 +66,35 @@ def test_an_endless_word_is_cut_all_the_same():
 def test_nothing_to_say(text):
   with pytest.raises(UserError, match="nothing in it that can be spoken"):
     sentences.pieces(text, 80)
+
+
+KETTLE = "The kettle is on the fire and we shall have tea before the others do."
+
+
+def test_a_long_first_sentence_opens_with_a_few_words():
+  whole, last = sentences.pieces(f"{KETTLE} Sit down.", 200)
+  opening, rest, same = sentences.pieces(f"{KETTLE} Sit down.", 200, 28)
+  assert 9 <= len(opening.reading.phonemes) <= 28
+  assert symbols.is_pause(opening.reading.phonemes[[0, -1]]).all()
+  assert opening.pause_sec == 0.0 and rest.pause_sec == whole.pause_sec
+  assert _spoken([opening, rest]) == _spoken([whole])
+  assert _spoken([same]) == _spoken([last])
+
+
+def test_it_ends_at_a_comma_unless_too_little_comes_before():
+  def opening(text):
+    return _spoken(sentences.pieces(text, 200, 28)[:1])
+
+  rest = "and all of us shall have tea before the others do."
+  clause = "The kettle is on,"
+  assert opening(f"{clause} {rest}") == opening(clause)
+  assert len(opening(f"So, {rest}")) > 20
+
+
+def test_a_short_first_sentence_stays_whole():
+  text = "The kettle is on. Sit down."
+  ours, theirs = (sentences.pieces(text, 200, size) for size in (28, None))
+  assert list(map(_spoken, [ours[:1], ours[1:]])) == [
+    _spoken(theirs[:1]),
+    _spoken(theirs[1:]),
+  ]

@@ -169,5 +169,7 @@ class Result:
     wav = processing_utils.save_bytes_to_cache(
       done.speech.encode("wav"), "speech.wav", self.player.GRADIO_CACHE
     )
-    done.figure.set_dpi(_DPI)
-    return wav, facts, figures.to_rgb(done.figure)
+    picture = processing_utils.save_bytes_to_cache(
+      figures.to_png(done.figure, _DPI), "speech.png", self.picture.GRADIO_CACHE
+    )
+    return wav, facts, picture
