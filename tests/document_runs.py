@@ -115,7 +115,7 @@ class Shell:
   def here(self, text: str) -> str:
     """Code or a command of a document as it must be here."""
     return text.replace(f":{_PORT}/", f":{self.port}/").replace(
-      "examples/load", f"{documents.ROOT}/examples/load"
+      "examples/", f"{documents.ROOT}/examples/"
     )
 
   def _argv(self, command: documents.Command, more: str) -> list[str]:
@@ -137,7 +137,7 @@ class Shell:
 def _write_ljspeech(corpus: pathlib.Path) -> None:
   (corpus / "wavs").mkdir(parents=True)
   lines = []
-  for i, said in enumerate(_sentences(40)):
+  for i, said in enumerate(_sentences(100)):
     name = f"LJ001-{i:04}"
     wav = speakers.voice(0.07 * len(said), i)
     soundfile.write(corpus / "wavs" / f"{name}.wav", wav, 16_000)

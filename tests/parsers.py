@@ -24,7 +24,7 @@ from tests import commands, documents
 ROOT = documents.ROOT
 # Programs of others, of which nobody here asks how they read their arguments.
 FOREIGN = {
-  *(".", "curl", "echo", "export", "git", "jq", "openssl"),
+  *(".", "curl", "echo", "export", "ffplay", "git", "jq", "openssl"),
   *("pre-commit", "pyright", "pytest", "python3", "ruff", "tensorboard"),
 }
 # Of ns_jax.main everything but its work.
@@ -136,7 +136,8 @@ def _parse_click(args: Sequence[str]) -> dict:
       return {}
     assert args[0] in cli.cli.commands, f"ns-jax has no verb {args[0]}"
     verb = cli.cli.commands[args[0]]
-    return verb.make_context(args[0], list(args[1:])).params
+    group = click.Context(cli.cli, **cli.cli.context_settings)
+    return verb.make_context(args[0], list(args[1:]), parent=group).params
   except click.exceptions.Exit:  # --help, --version
     return {}
   except click.UsageError as error:

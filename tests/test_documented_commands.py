@@ -57,6 +57,13 @@ CHECKS = {
     ),
     "python -m ns_jax.main --config=configs/ns1.py:small": Run(),
     "python -m ns_jax.main --config=configs/phoneme_lm.py": Run(),
+    "ns-jax doctor": Run(),
+    "ns-jax convert": Run(SPEAK),
+    "ns-jax enhance": Run(SPEAK),
+    "ns-jax sing": Run(SPEAK),
+    "ns-jax demo": Parse("tests/apps/page opens it in a browser"),
+    "ns-jax serve": Parse("docs/serving.md serves"),
+    "ns-jax train": Parse("python -m ns_jax.main does the same, and is run"),
     "ns-jax synthesize --text": Run(SPEAK),
     "ns-jax synthesize --model runs/ns1-demo": Run("--overwrite"),
     "ns-jax encode": Run(),
@@ -94,17 +101,18 @@ CHECKS = {
     "ns-jax plan": Run("--no-search --quick", needs="libtpu"),
     "python launch/plan.py": STUDY,
   },
+  "docs/responsible_use.md": {
+    "ns-jax synthesize": Run(f"{SPEAK} --overwrite"),
+    "ns-jax detect": Parse("a hum is too short to carry the mark"),
+  },
   "docs/serving.md": {"ns-jax serve": Serve(SPEAK)},
   "docs/speaking.md": {
-    "python -m ns_jax.main --config=configs/ns2_distilled.py": Run(
-      "--workdir=runs/ns2_distilled-demo"
-    ),
-    "python -m ns_jax.main --config=configs/ns2.py:mini": Parse(
-      "tests/apps/test_starting.py goes on from given weights"
-    ),
+    "ns-jax train ns2_distilled": Parse("tests/apps/test_shell.py trains"),
     "python launch/": STUDY,
     "ns-jax synthesize --text": Run(f"{SPEAK} --overwrite"),
-    "ns-jax synthesize --model runs/ns2_distilled-demo": Run(),
+    "ns-jax synthesize --model runs/ns2_distilled-demo": Parse(
+      "tests/stages/test_ns2_distilled.py distils"
+    ),
     "ns-jax convert": Run(f"{SPEAK} --overwrite"),
     "ns-jax enhance": Run(f"{SPEAK} --overwrite"),
     "ns-jax sing": Run(f"{SPEAK} --overwrite"),
@@ -115,7 +123,14 @@ CHECKS = {
 PYTHON = {
   "docs/codec.md": ({"wav": speakers.voice(2.0)}, {}),
   "docs/singing.md": ({"measured_f0_hz": np.full(2336, 220.0)}, {}),
-  "docs/speaking.md": ({}, {"Synthesizer.load()": 'Synthesizer.load("tiny")'}),
+  "docs/python.md": (
+    {},
+    {
+      "ns_jax.load()": 'ns_jax.load("tiny")',
+      '"twinkle': f'"{documents.ROOT}/examples/twinkle',
+    },
+  ),
+  "docs/speaking.md": ({}, {"ns_jax.load()": 'ns_jax.load("tiny")'}),
 }
 BY_DAY = ("docs/singing.md",)
 
