@@ -64,6 +64,13 @@ def speech_figure(
   return figure
 
 
+class Picture(matplotlib.figure.Figure):
+  """A figure that notebooks show, whether or not pyplot was imported."""
+
+  def _repr_png_(self) -> bytes:
+    return to_png(self)
+
+
 def wave_figure(
   wav: np.ndarray,
   log_mel: np.ndarray,
@@ -89,9 +96,7 @@ def wave_figure(
   end_sec = len(wav) / spec.sample_rate_hz
   if width_in is None:
     width_in = float(np.clip(_INCHES_PER_SEC * end_sec, *_WIDTHS_IN))
-  figure = matplotlib.figure.Figure(
-    figsize=(width_in, 4.0), layout="constrained"
-  )
+  figure = Picture(figsize=(width_in, 4.0), layout="constrained")
   FigureCanvasAgg(figure)
   wave, mel = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
   seconds = np.arange(len(wav)) / spec.sample_rate_hz

@@ -80,9 +80,10 @@ def test_the_source_distribution_is_the_project(tmp_path):
 
 
 def test_examples_are_links_to_those_that_come_along():
-  """Scripts stay in the repository: they are there to be read."""
+  """Code stays in the repository: it is there to be read."""
   files = (ROOT / "examples").iterdir()
-  links = {p.name: p.readlink() for p in files if p.suffix != ".py"}
+  code = (".py", ".ipynb")
+  links = {p.name: p.readlink() for p in files if p.suffix not in code}
   assert links == {
     path.name: pathlib.Path("..", path.relative_to(ROOT))
     for path in paths.EXAMPLES.iterdir()
