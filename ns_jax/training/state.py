@@ -7,6 +7,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ns_jax.array_types import Array, Batch, Params
 from ns_jax.training.stage import Stage
@@ -75,9 +76,9 @@ def replaced(params: Any, part: Any, name: str = "start") -> Any:
       `name` says where.
   """
   if not isinstance(part, Mapping):
-    if jnp.shape(part) != jnp.shape(params):
+    if np.shape(part) != np.shape(params):
       raise ValueError(
-        f"{name} is {jnp.shape(part)}, the parameter {jnp.shape(params)}"
+        f"{name} is {np.shape(part)}, the parameter {np.shape(params)}"
       )
     return part
   if not isinstance(params, Mapping) or part.keys() - params.keys():
