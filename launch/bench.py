@@ -5,6 +5,7 @@
   python launch/bench.py codec
   python launch/bench.py ns1
   python launch/bench.py ns2
+  python launch/bench.py speak
   python launch/bench.py train --config configs/ns2.py configs/codec.py
 
 `taskset -c 0,1 python …` measures on two cores.
@@ -18,7 +19,7 @@ from benchmarks import timing
 
 from ns_jax.apps import terminal
 
-_BENCHMARKS = ("data", "codec", "ns1", "ns2", "train")
+_BENCHMARKS = ("data", "codec", "ns1", "ns2", "speak", "train")
 
 
 def main() -> None:
