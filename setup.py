@@ -78,7 +78,7 @@ SERVE = [
   "prometheus-client>=0.21",
   "pydantic>=2.9",
   "python-multipart>=0.0.18",
-  "starlette>=0.40",
+  "starlette>=1.3.1",  # from then on forms of all kinds have bounds
   "uvicorn>=0.34",
 ]
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ns-jax serve`."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -122,15 +123,15 @@ def serve(
   """
   try:
     from ns_jax.apps.serving import engine, logs, server, service, settings
+    from ns_jax.apps.serving import voices as registry
   except ImportError as error:
     raise UserError(
       f"{error.name} is missing; pip install 'ns_jax[serve]' brings it"
     ) from error
   prompts = {**_in_folder(voices), **_by_name(named)}
-  if voices_dir and not voices_dir.is_dir():
-    raise UserError(f"{voices_dir}: no such folder; make it first")
   key = _read_key(api_key_file)
-  with server.listen(host, port) as listening:
+  kept = registry.held(voices_dir) if voices_dir else contextlib.nullcontext()
+  with kept, server.listen(host, port) as listening:
     url = server.url(listening)
     access = settings.Access(key, server.is_local(listening))
     if not (access.is_local or key or no_key):
@@ -200,9 +201,10 @@ def _read_key(path: pathlib.Path | None) -> str | None:
   else:
     where = str(path)
     try:
-      key = path.read_text(encoding="ascii").strip()
+      key = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f"{path}: cannot be read as a key") from error
+  key = key.strip()  # as HTTP does it with headers
   if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable():
     raise UserError(
       f"{where}: a key has {_SHORTEST_KEY} or more printable ASCII characters; "

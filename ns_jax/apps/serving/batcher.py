@@ -56,7 +56,7 @@ class Batcher:
     self._thread.start()
 
   def stop(self) -> None:
-    """Ends the thread, once what it is saying is said."""
+    """Ends the thread, once what it is saying is said; the rest is left."""
     with self._changed:
       self._is_stopping = True
       self._changed.notify()
@@ -102,10 +102,10 @@ class Batcher:
   def _work(self) -> None:
     while True:
       with self._changed:
-        while not (found := self._next()) and not self._is_stopping:
+        while not self._is_stopping and not (found := self._next()):
           self._changed.wait()
-      if not found:
-        return
+        if self._is_stopping:
+          return
       if isinstance(found, list):
         self._say(found)
       else:

@@ -24,7 +24,7 @@ class Job:
   """What is to be said, in order, and what has been said of it.
 
   The event loop makes and reads it, the model's thread says it: each changes
-  its own numbers only.
+  its own numbers only, and either may drop it.
   """
 
   def __init__(self, parts: Sequence[Part], on_change: Callable[[], None]):
@@ -72,7 +72,8 @@ class Job:
   def hand(self, result: np.ndarray | Exception) -> None:
     """Gives a wave [S], or why there is none and never will be."""
     self._num_handed += 1
-    self._is_dropped |= isinstance(result, Exception)
+    if isinstance(result, Exception):
+      self._is_dropped = True
     try:
       self._loop.call_soon_threadsafe(self._said.put_nowait, result)
     except RuntimeError:  # the loop is closed: nobody listens

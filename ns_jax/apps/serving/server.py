@@ -5,18 +5,22 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import math
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http import h11_impl
 
 from ns_jax.apps.serving import app
 from ns_jax.apps.serving.service import Service, Settings
 from ns_jax.errors import UserError
 
 _logger = logging.getLogger(__name__)
+_IDLE_SEC = 5  # of a connection on which nothing is asked
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -53,6 +57,17 @@ def url(listening: socket.socket) -> str:
   return f"http://{f'[{address}]' if ':' in address else address}:{port}"
 
 
+class _Connection(h11_impl.H11Protocol):
+  """One that ends where nobody asks for anything, the first time as well."""
+
+  def connection_made(self, transport: Any) -> None:
+    """Begins to wait."""
+    super().connection_made(transport)
+    self.timeout_keep_alive_task = self.loop.call_later(
+      self.timeout_keep_alive, self.timeout_keep_alive_handler
+    )
+
+
 class Running(uvicorn.Server):
   """A server that takes a signal as a wish to end, and ends well."""
 
@@ -65,9 +80,16 @@ class Running(uvicorn.Server):
     """
     self._service, self._listening = Service(settings), listening
     limits = settings.limits
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux
+      # Else a client that reads nothing more keeps its connection for ever.
+      listening.setsockopt(
+        socket.IPPROTO_TCP,
+        socket.TCP_USER_TIMEOUT,
+        round(1000 * limits.timeout_sec),
+      )
     config = uvicorn.Config(
       app.make_app(self._service),
-      http="h11",
+      http=_Connection,
       loop="asyncio",
       ws="none",
       lifespan="off",
@@ -75,6 +97,7 @@ class Running(uvicorn.Server):
       log_config=None,
       server_header=False,
       proxy_headers=False,
+      timeout_keep_alive=min(_IDLE_SEC, math.ceil(limits.timeout_sec)),
       limit_concurrency=limits.max_connections,
       timeout_graceful_shutdown=round(limits.timeout_sec) + 1,
     )

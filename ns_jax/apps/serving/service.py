@@ -126,7 +126,7 @@ class Service:
       await asyncio.to_thread(prepare)
 
   async def stop(self) -> None:
-    """Ends the threads, once what is said is said."""
+    """Ends the threads; whoever is to be served has been by now."""
     self.is_stopping = True
     if self._voices:
       self._voices.close()

@@ -22,7 +22,7 @@ class Limits:
 
   @property
   def max_connections(self) -> int:
-    """Beyond them, new ones are closed at once."""
+    """Beyond them all requests are answered with 503."""
     return 4 * self.max_requests + 64
 
 

@@ -7,11 +7,14 @@ never becomes a path: a file is called by its name's bytes in hexadecimal.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import dataclasses
+import fcntl
+import logging
 import pathlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,9 +23,11 @@ from ns_jax.apps.serving import uploads
 from ns_jax.apps.serving.failures import Failure
 from ns_jax.apps.serving.settings import Limits
 from ns_jax.audio import AudioSpec
-from ns_jax.errors import UserError
+from ns_jax.errors import UnreachableError, UserError
 
+_logger = logging.getLogger(__name__)
 NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+_LOCK = ".lock"  # in a folder of voices
 _MOST_COMING = 4  # uploads that are decoded or wait for it
 
 # Hears a wave [S] on the model's thread.
@@ -51,6 +56,32 @@ def check_name(name: str) -> str:
       "and begins with a letter or digit"
     )
   return name
+
+
+@contextlib.contextmanager
+def held(folder: pathlib.Path) -> Iterator[None]:
+  """Has a folder of voices for one server: others would not see it change.
+
+  Raises:
+    UserError: it cannot be had.
+  """
+  if not folder.is_dir():
+    raise UserError(f"{folder}: no such folder; make it first")
+  try:
+    file = (folder / _LOCK).open("a")
+  except OSError as error:
+    raise UserError(
+      f"{folder}: cannot be written ({error.strerror})"
+    ) from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(
+        f"{folder}: another server keeps its voices there; give this one "
+        "another folder"
+      ) from error
+    yield
 
 
 class Voices:
@@ -97,13 +128,22 @@ class Voices:
     """What the model hears of a voice.
 
     Raises:
-      Failure: there is none of this name.
+      Failure: there is none of this name, or its file is gone or damaged.
     """
     entry = self._entry(name)
     if entry.voice is None:
       assert entry.file
-      wav = await self._read(uploads.read, entry.file)
-      voice = await asyncio.wrap_future(self._listen(wav))
+      try:
+        wav = await self._read(uploads.read, entry.file)
+        voice = await asyncio.wrap_future(self._listen(wav))
+      except UserError as error:  # tells of our files
+        raise Failure(
+          404,
+          "the recording of this voice is gone or damaged; delete the voice "
+          "and upload it again",
+          "voice_unusable",
+          param="voice",
+        ) from error
       heard = dataclasses.replace(entry, voice=voice)
       if self._entries.get(name) is entry:
         self._entries[name] = heard
@@ -114,17 +154,19 @@ class Voices:
     """Hears an uploaded recording, and keeps it.
 
     Raises:
-      Failure: the name is taken, or there are too many.
+      Failure: the name is taken, there are too many, or the disk is full.
       UserError: it is no name, or no voice can be heard.
     """
     self._check_new(check_name(name))
     self._coming.add(name)
     try:
-      wav = await self._read(uploads.decode, content)
+      with _storing():
+        wav = await self._read(uploads.decode, content)
       voice = await asyncio.wrap_future(self._listen(wav))
       file = self._folder and self._folder / f"{name.encode().hex()}.wav"
       if file:
-        await asyncio.to_thread(uploads.write, file, wav, self._spec)
+        with _storing():
+          await asyncio.to_thread(uploads.write, file, wav, self._spec)
       self._entries[name] = Entry(int(time.time()), voice, file)
       return self._entries[name]
     finally:
@@ -134,7 +176,7 @@ class Voices:
     """Forgets an uploaded voice.
 
     Raises:
-      Failure: there is none, or it came with the server.
+      Failure: there is none, it came with the server, or its file stays.
     """
     entry = self._entry(name)
     if entry.is_fixed:
@@ -145,7 +187,8 @@ class Voices:
         param="voice_id",
       )
     if entry.file:
-      entry.file.unlink(missing_ok=True)
+      with _storing():
+        entry.file.unlink(missing_ok=True)
     del self._entries[name]
 
   def close(self) -> None:
@@ -187,6 +230,23 @@ class Voices:
         "rate_limit_exceeded",
         headers={"Retry-After": "1"},
       )
+
+
+@contextlib.contextmanager
+def _storing() -> Iterator[None]:
+  """Tells the log why a disk fails, and the client only that it does.
+
+  Raises:
+    Failure: it does.
+  """
+  try:
+    yield
+  except (OSError, UnreachableError) as error:
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    _logger.error("a voice cannot be stored", extra={"facts": {"why": reason}})
+    raise Failure(
+      503, "the server cannot store voices now", "storage_failed"
+    ) from error
 
 
 def _name_of(file: pathlib.Path) -> str | None:

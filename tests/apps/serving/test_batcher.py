@@ -154,3 +154,15 @@ def test_other_work_comes_first_and_fails_alone():
       assert batcher.is_alive
 
   asyncio.run(run())
+
+
+def test_stopped_it_leaves_what_waits():
+  async def run():
+    engine = talkers.Whistler(step_sec=0.2)
+    async with _working(engine) as batcher:
+      for _ in range(8):
+        batcher.submit(_parts(engine, "a. b. c. d"))
+      await asyncio.to_thread(engine.is_busy.wait)
+    assert len(engine.batches) < 8 * 4
+
+  asyncio.run(run())

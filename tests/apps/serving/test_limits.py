@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may ask, how much, and how long."""
 
+import json
 import socket
+import sys
 import threading
 import time
 
 import httpx
+import numpy as np
 import openai
 import pytest
 
@@ -52,6 +55,22 @@ def _wait_for(condition):
   raise TimeoutError
 
 
+def _connection(url):
+  host, port = url.removeprefix("http://").split(":")
+  return socket.create_connection((host, int(port)), timeout=30)
+
+
+def _posting(url, body, promised_bytes):
+  """A connection on which a request to speak is sent, or some of it."""
+  connection = _connection(url)
+  connection.sendall(
+    b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+    % (promised_bytes, body)
+  )
+  return connection
+
+
 def test_a_crowd_is_told_to_come_back(engine):
   with talkers.serving(engine, limits=Limits(max_requests=3)) as url:
     threads, answers = _in_background(url, 3)
@@ -92,15 +111,42 @@ def test_what_takes_too_long_ends(engine):
 
 
 def test_a_body_that_never_ends_is_not_waited_for():
-  with talkers.serving(limits=Limits(timeout_sec=0.3)) as url:
-    host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
-      connection.sendall(
-        b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\n"
-        b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-      )
-      answer = b"".join(iter(lambda: connection.recv(4096), b""))
-    assert b" 504 " in answer.splitlines()[0]
+  with (
+    talkers.serving(limits=Limits(timeout_sec=0.3)) as url,
+    _posting(url, b"{", 100) as connection,
+  ):
+    answer = b"".join(iter(lambda: connection.recv(4096), b""))
+  assert b" 504 " in answer.splitlines()[0]
+
+
+def test_who_never_asks_keeps_no_connection():
+  with (
+    talkers.serving(limits=Limits(timeout_sec=1.0)) as url,
+    _connection(url) as connection,
+  ):
+    assert connection.recv(1) == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux' TCP")
+def test_who_never_reads_keeps_no_connection():
+  class Shouting(talkers.Whistler):
+    def say(self, parts):
+      return [np.ones(5_000_000, np.float32) for _ in parts]
+
+  body = json.dumps(ask()).encode()
+  with (
+    talkers.serving(Shouting(), limits=Limits(timeout_sec=1.0)) as url,
+    _posting(url, body, len(body)) as connection,
+  ):
+
+    def is_reset():
+      try:
+        connection.send(b"x")
+      except ConnectionError:
+        return True
+      return False
+
+    _wait_for(is_reset)
 
 
 def test_nothing_is_said_to_who_has_left(engine):

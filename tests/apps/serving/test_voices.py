@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Voices that are uploaded, by people and by others."""
 
+import errno
 import io
+import logging
+import os
 import pathlib
 import tracemalloc
 
@@ -219,3 +222,47 @@ def test_kept_exactly(tmp_path):
     uploads.write(path, first, talkers.SPEC)
     again = uploads.read(path, talkers.SPEC, 5.0)
     np.testing.assert_array_equal(first, again)
+
+
+def test_a_kept_voice_whose_file_is_gone_or_damaged(tmp_path):
+  for name in ("gone", "damaged"):
+    file = tmp_path / f"{name.encode().hex()}.wav"
+    file.write_bytes(talkers.prompt())
+  with talkers.serving(voices_dir=tmp_path) as url:
+    (tmp_path / f"{b'gone'.hex()}.wav").unlink()
+    (tmp_path / f"{b'damaged'.hex()}.wav").write_text("no sound")
+    for name in ("gone", "damaged"):
+      answer = httpx.post(f"{url}/v1/audio/speech", json=ask(voice=name))
+      error = answer.json()["error"]
+      assert (answer.status_code, error["param"]) == (404, "voice")
+      assert error["code"] == "voice_unusable"
+      assert str(tmp_path) not in answer.text
+      assert httpx.delete(f"{url}{ROUTE}/{name}").status_code == 200
+      assert _upload(url, talkers.prompt(), name).status_code == 200
+
+
+def test_a_full_disk_is_told_to_the_log(tmp_path, monkeypatch, caplog):
+  def fail(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path))
+
+  monkeypatch.setattr(uploads, "write", fail)
+  monkeypatch.setattr(logging.getLogger("ns_jax"), "propagate", True)
+  with talkers.serving(voices_dir=tmp_path) as url:
+    answer = _upload(url, talkers.prompt())
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "storage_failed"
+    assert str(tmp_path) not in answer.text
+    assert len(httpx.get(url + ROUTE).json()["data"]) == 1
+  (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+  assert record.facts == {"why": "No space left on device"}
+
+
+def test_a_folder_has_one_server(tmp_path):
+  with (
+    voices.held(tmp_path),
+    pytest.raises(UserError, match="another server keeps its voices there"),
+    voices.held(tmp_path),
+  ):
+    pass
+  with voices.held(tmp_path):  # which has ended by now
+    pass
