@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recordings as people have them: files, waves, voices heard before."""
 
+import numbers
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
@@ -18,6 +19,13 @@ from ns_jax.inference.utterance import Voice
 Recording: TypeAlias = str | os.PathLike[str] | tuple[np.ndarray, int] | Audio
 Prompt: TypeAlias = Recording | Sequence[Recording] | Voice
 
+_RATES_HZ = (1_000, 768_000)
+_INTEGERS = ("uint8", "int16", "int32")  # as wave files hold them
+_WAVE = (
+  "give samples [S] or [S, channels], floats in [-1, 1] or integers of "
+  "8 bits without sign, of 16 or of 32"
+)
+
 
 def read(recording: Recording, spec: AudioSpec) -> np.ndarray:
   """A recording as mono at the model's rate, [S] float32.
@@ -26,24 +34,21 @@ def read(recording: Recording, spec: AudioSpec) -> np.ndarray:
     UserError: it cannot be used.
   """
   if isinstance(recording, str | os.PathLike):
-    return audio.read_audio(os.fspath(recording), spec)
+    return audio.read_audio(os.path.expanduser(recording), spec)
   if not is_wave(recording):
     raise UserError(
       f"a recording is a file or (wave, sample rate), "
       f"not {type(recording).__name__}"
     )
-  wav, rate_hz = recording
-  wav = np.asarray(wav)
-  if np.issubdtype(wav.dtype, np.integer):  # as wave files hold them
-    wav = wav / -float(np.iinfo(wav.dtype).min)
-  if wav.ndim not in (1, 2) or not wav.size or int(rate_hz) <= 0:
+  wave, rate_hz = recording
+  samples = _samples(wave)
+  low, high = _RATES_HZ
+  if not low <= rate_hz <= high:  # NaN, too
     raise UserError(
-      f"a wave of shape {wav.shape} at {rate_hz} Hz: give samples [S] or "
-      "[S, channels] with their rate"
+      f"a wave at {rate_hz} Hz: give its sample rate, {low} to {high} Hz"
     )
-  samples = wav.reshape(len(wav), -1).astype(np.float32)
   audio.check_samples("the wave", samples)
-  return audio.to_mono(samples, int(rate_hz), spec)
+  return audio.to_mono(samples, round(rate_hz), spec)
 
 
 def is_wave(value: Any) -> bool:
@@ -51,7 +56,27 @@ def is_wave(value: Any) -> bool:
   if isinstance(value, Audio):
     return True
   is_pair = isinstance(value, tuple | list) and len(value) == 2
-  return is_pair and np.ndim(value[0]) > 0 and np.ndim(value[1]) == 0
+  return is_pair and isinstance(value[1], numbers.Real)
+
+
+def _samples(wave: Any) -> np.ndarray:
+  """Samples [S, channels] float32 of [S] or [S, channels], full scale 1.
+
+  Raises:
+    UserError: they are none.
+  """
+  try:
+    wav = np.asarray(wave)
+  except ValueError as error:  # rows of unequal length
+    raise UserError(f"a wave of no shape ({error}); {_WAVE}") from error
+  is_integer = wav.dtype.name in _INTEGERS
+  is_sound = wav.ndim in (1, 2) and wav.size and max(wav.shape) == len(wav)
+  if not (is_sound and (is_integer or wav.dtype.kind == "f")):
+    raise UserError(f"a wave of shape {wav.shape}, {wav.dtype}; {_WAVE}")
+  if is_integer:
+    half = 2.0 ** (8 * wav.dtype.itemsize - 1)
+    wav = (wav - (np.iinfo(wav.dtype).min + half)) / half
+  return wav.reshape(len(wav), -1).astype(np.float32)
 
 
 def listen(prompt: Prompt, model: Synthesizer) -> Voice:

@@ -103,7 +103,7 @@ class Retelling(Loaded):
     Raises:
       UserError: something cannot be used.
     """
-    written = scores.read_score(os.fspath(score))
+    written = scores.read_score(os.path.expanduser(score))
     song = plan.plan(written, self.spec, rendition or Rendition())
     return self._sung(song, prompt, seed, sampling)
 
@@ -172,16 +172,16 @@ def _transposed(f0_hz: np.ndarray, semitones: float) -> np.ndarray:
   Raises:
     UserError: nobody sings that high or low.
   """
-  moved_hz = (f0_hz * 2.0 ** (semitones / 12.0)).astype(np.float32)
-  sounding_hz = moved_hz[moved_hz > 0.0]
+  moved_hz = np.where(f0_hz > 0.0, f0_hz * 2.0 ** (semitones / 12.0), 0.0)
+  sounding_hz = moved_hz[f0_hz > 0.0]
   low_hz, high_hz = prosody.MIN_F0_HZ, prosody.MAX_F0_HZ
-  if ((sounding_hz < low_hz) | (sounding_hz > high_hz)).any():
+  if not ((low_hz <= sounding_hz) & (sounding_hz <= high_hz)).all():
     raise UserError(
       f"the song reaches from {sounding_hz.min():.0f} to "
       f"{sounding_hz.max():.0f} Hz; {low_hz:.0f} to "
       f"{high_hz:.0f} Hz can be sung: transpose it"
     )
-  return moved_hz
+  return moved_hz.astype(np.float32)
 
 
 def _rms(wav: np.ndarray) -> float:

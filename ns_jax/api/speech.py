@@ -93,6 +93,8 @@ class TextToSpeech(Retelling):
     Raises:
       UserError: something cannot be used.
     """
+    if isinstance(texts, str):
+      raise UserError("one text is no batch of texts; give a list of them")
     seeds = [0] * len(texts) if seeds is None else seeds
     if len(seeds) != len(texts):
       raise UserError(
@@ -137,7 +139,7 @@ class TextToSpeech(Retelling):
     return narrate.stream(line)
 
   def listen(self, prompt: Prompt) -> Voice:
-    """Hears a prompt once, to be used many times.
+    """Hears a prompt once, to be used many times, by this model alone.
 
     Raises:
       UserError: it cannot be used, or the model has a voice of its own.

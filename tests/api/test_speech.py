@@ -8,10 +8,12 @@ import sys
 import jax
 import numpy as np
 import pytest
+import scipy.io.wavfile
 import soundfile
 
 import ns_jax
 from ns_jax import api, audio
+from ns_jax.api import prompts
 from ns_jax.errors import UserError
 from ns_jax.inference.utterance import Manner
 from tests import commands, narrators, speakers
@@ -94,8 +96,34 @@ def test_a_prompt_is_what_people_have(tts, voice, folder):
     heard = tts.listen(prompt)
     np.testing.assert_allclose(heard.wav, voice.wav, atol=1e-3)
   assert tts.listen(voice) is voice
-  both = tts.listen([path, (wav, 16_000)])
-  assert len(both.wav) > len(voice.wav)
+  two = [path, path]
+  for prompt in (
+    [path, (wav, 16_000)],
+    [(wav, 16_000), path],
+    [(wav, 16_000), (wav, 16_000)],
+    ((wav, 16_000), (wav, 16_000)),
+  ):
+    np.testing.assert_allclose(
+      tts.listen(prompt).wav, tts.listen(two).wav, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("kind", ["PCM_U8", "PCM_16", "PCM_32"])
+def test_integers_are_what_wave_files_hold(tts, kind, tmp_path):
+  """As SciPy reads them, against libsndfile's own scaling."""
+  path = tmp_path / "voice.wav"
+  soundfile.write(path, speakers.voice(), 16_000, subtype=kind)
+  rate_hz, samples = scipy.io.wavfile.read(path)
+  assert samples.dtype.kind in "iu"
+  ours = prompts.read((samples, rate_hz), tts.spec)
+  theirs, _ = soundfile.read(path, dtype="float32")
+  np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_files_of_the_home_folder(tts, folder, monkeypatch):
+  monkeypatch.setenv("HOME", str(folder))
+  read = prompts.read("~/voice.wav", tts.spec)
+  np.testing.assert_allclose(read, speakers.voice(), atol=1e-4)
 
 
 def test_a_batch_is_its_texts(tts, voice):
@@ -107,6 +135,8 @@ def test_a_batch_is_its_texts(tts, voice):
   assert tts.batch([], voice) == []
   with pytest.raises(UserError, match="1 seeds for 2 texts"):
     tts.batch(texts, voice, seeds=[7])
+  with pytest.raises(UserError, match="one text is no batch"):
+    tts.batch(TEXT, voice)
 
 
 def test_choices_hold_for_one_call(tts, voice):
@@ -163,6 +193,13 @@ def test_a_model_with_a_voice_of_its_own(tts, voice, tmp_path):
     ([3], "a recording is a file"),
     ((np.zeros((2, 2, 2)), 16_000), "of shape"),
     ((np.zeros(0), 16_000), "of shape"),
+    ((np.zeros((2, 16_000)), 16_000), "of shape"),
+    ((["a", "b"], 16_000), "of shape"),
+    (([[0.1, 0.2], [0.1]], 16_000), "of no shape"),
+    ((np.ones(16_000, np.int64), 16_000), "int64; give samples"),
+    ((np.zeros(16_000), 1), "at 1 Hz"),
+    ((np.zeros(16_000), float("nan")), "at nan Hz"),
+    ((np.zeros(16_000), None), "a recording is a file"),
     ((np.full(16_000, np.nan), 16_000), "NaN"),
     ((np.zeros(16_000), 16_000), "silent"),
   ],
