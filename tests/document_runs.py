@@ -43,6 +43,7 @@ def prepare(home: pathlib.Path) -> None:
   lines = "".join(f"{said}\n" for said in _sentences(100))
   (home / "book.txt").write_text(lines, encoding="utf-8")
   _write_ljspeech(home / "LJSpeech-1.1")
+  _write_folder(home / "my_voice")
   speakers.bundle(home / "tiny", on_shipped=True)
 
 
@@ -132,6 +133,14 @@ class Shell:
       "PYTHONPATH": str(documents.ROOT),
       "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {one_device}",
     }
+
+
+def _write_folder(folder: pathlib.Path) -> None:
+  folder.mkdir()
+  for i, said in enumerate(_sentences(40)):
+    wav = speakers.voice(0.07 * len(said), i)
+    soundfile.write(folder / f"{i:03}.wav", wav, 16_000)
+    (folder / f"{i:03}.txt").write_text(said, encoding="utf-8")
 
 
 def _write_ljspeech(corpus: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ _BETWEEN_COMMANDS = {"&&", "||", ";", "|", "&", ">", ">>", "<"}
 
 
 def _paths() -> list[pathlib.Path]:
-  patterns = ("*.md", "docs/*.md", "ns_jax/*/**/*.md")
+  patterns = ("*.md", "docs/**/*.md", "ns_jax/*/**/*.md")
   return sorted(path for glob in patterns for path in ROOT.glob(glob))
 
 

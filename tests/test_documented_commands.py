@@ -95,6 +95,25 @@ CHECKS = {
     "ns-jax export-stablehlo": Run(),
     "python examples/load_stablehlo.py": Run(),
   },
+  "docs/guides/own_corpus.md": {
+    "ns-jax prepare": Parse("tests/data_pipelines/corpora reads LibriTTS"),
+    "ns-jax inspect": Parse("README.md inspects"),
+    "ns-jax train": STUDY,
+    "ns-jax evaluate": STUDY,
+    "ns-jax export": Parse("docs/export.md exports"),
+    "ns-jax synthesize": Parse("docs/export.md speaks with a bundle"),
+  },
+  "docs/guides/own_voice.md": {
+    "ns-jax synthesize --text": Run(f"{SPEAK} --overwrite"),
+    "ns-jax prepare": Run(),
+    "ns-jax inspect": Run(),
+    "ns-jax train": STUDY,
+    "ns-jax synthesize --model": Parse("what STUDY trains"),
+  },
+  "docs/guides/pod.md": {
+    "ns-jax plan": Parse("README.md plans"),
+    "launch/": LAUNCH,
+  },
   "docs/launching.md": {"launch/": LAUNCH},
   "docs/performance.md": {"taskset -c 2,3 python launch/bench.py": STUDY},
   "docs/plan.md": {

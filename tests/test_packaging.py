@@ -134,7 +134,7 @@ def test_every_source_file_names_the_licence():
 
 
 def test_paths_named_in_the_documents_exist():
-  documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+  documents = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
   missing = []
   for document in documents:
     text = document.read_text()

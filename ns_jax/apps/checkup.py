@@ -24,7 +24,7 @@ from ns_jax.errors import UserError
 
 OK, ABSENT, NOTE, BROKEN = "ok", "absent", "note", "broken"
 _PACKAGE = "ns_jax"
-_REINSTALL = "pip install --force-reinstall --no-deps ns_jax"
+_REINSTALL = "install ns_jax again, with --force-reinstall --no-deps"
 _MIN_GB = 2.0  # of memory and of disk, to speak and to compile
 _WORD = "kettle"
 _TONE_HZ = 200.0
@@ -93,11 +93,11 @@ def _packages() -> Iterator[Finding]:
 
 def _extras() -> Iterator[Finding]:
   for extra in requirements.extras(_PACKAGE):
-    needed = requirements.required(_PACKAGE, extra)
-    lines = [line for one in needed for line in requirements.unmet(one)]
+    lacking = list(_unmet_of(extra))
     command = f"pip install 'ns_jax[{extra}]'"
-    if lines:
-      yield Finding(ABSENT, f"extra {extra}", "; ".join(lines), command)
+    if lacking:
+      others = f", and {len(lacking) - 1} more" if lacking[1:] else ""
+      yield Finding(ABSENT, f"extra {extra}", f"{lacking[0]}{others}", command)
     else:
       yield Finding(OK, f"extra {extra}", "installed")
 
@@ -106,7 +106,7 @@ def _devices() -> Iterator[Finding]:
   import jax
 
   devices = jax.devices()
-  kinds = Counter(f"{d.platform} {d.device_kind}" for d in devices)
+  kinds = Counter(device.device_kind for device in devices)
   seen = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
   what = f"JAX {jax.__version__} computes on {seen}"
   idle = []
@@ -273,9 +273,9 @@ def _speech() -> Iterator[Finding]:
 
 CHECKS = (
   Check("Python", _python),
-  Check("packages", _packages, "pip install ns_jax"),
+  Check("packages", _packages, "install ns_jax with pip"),
   Check("extras", _extras),
-  Check("device", _devices, "pip install ns_jax; or unset JAX_PLATFORMS"),
+  Check("device", _devices, "unset JAX_PLATFORMS; else install ns_jax again"),
   Check("espeak-ng", _pronunciation, "pip install espeakng-loader"),
   Check(
     "PyWorld", _pitch, "pip install 'setuptools<81' --force-reinstall pyworld"

@@ -34,6 +34,8 @@ def test_what_is_missing_or_old_is_named(tmp_path, monkeypatch):
     "Requires-Dist: part>=1",
     "Requires-Dist: nothere; python_version < '3'",
     "Requires-Dist: part[fast]>=3; extra == 'gpu'",
+    "Requires-Dist: lost; extra == 'gpu'",
+    "Requires-Dist: torn; extra == 'gpu'",
   )  # fmt: skip
   _install(
     tmp_path, "part", "3.1", "Requires-Dist: gone; extra == 'fast'"
@@ -49,11 +51,12 @@ def test_what_is_missing_or_old_is_named(tmp_path, monkeypatch):
   assert unmet("part[fast]>=3") == ["gone is not installed"]
   assert requirements.extras("probe") == ["gpu"]
   assert [r.name for r in requirements.required("probe")] == ["part"]
-  (extra,) = requirements.required("probe", "gpu")
-  assert extra.extras == {"fast"}
+  extra = requirements.required("probe", "gpu")
+  assert [r.extras for r in extra] == [{"fast"}, set(), set()]
   monkeypatch.setattr(checkup, "_PACKAGE", "probe")
   (found,) = _look("extras")
   assert found.grade == ABSENT
+  assert found.what == "gone is not installed, and 2 more"
   assert found.remedy == "pip install 'ns_jax[gpu]'"
 
 
