@@ -30,6 +30,11 @@ MODEL = click.option(
   metavar="FOLDER",
   help="Bundle or workdir of a model; 'shipped' comes along.",
 )
+MARK = click.option(
+  "--mark",
+  is_flag=True,
+  help="Put an inaudible mark on it, which 'ns-jax detect' finds.",
+)
 SEED = click.option(
   "--seed",
   type=click.IntRange(0, 2**31 - 1),
