@@ -20,6 +20,8 @@ _IS_HUSHED = contextvars.ContextVar("hushed", default=False)
 def quiet_libraries() -> None:
   """Leaves our own lines on the terminal: what libraries log, they raise."""
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+  # TensorFlow would announce it whatever the level; here it only reads records.
+  os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
   absl.logging.set_verbosity(absl.logging.FATAL)
   logging.getLogger("asyncio").setLevel(logging.CRITICAL)
   handler = logging.StreamHandler()

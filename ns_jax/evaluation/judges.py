@@ -73,7 +73,7 @@ def check(what: str, options: Any) -> None:
   if missing:
     raise UserError(
       f"{what} needs more packages "
-      f"({', '.join(missing)}); pip install -e '.[judges]'"
+      f"({', '.join(missing)}); pip install 'ns_jax[judges]'"
     )
 
 

@@ -98,7 +98,7 @@ def _judges(spec: AudioSpec) -> tuple[Any, Any]:
   except ImportError as error:
     raise UserError(
       "config.eval.evaluators: 'perceptual' needs more packages; "
-      "pip install -e '.[eval]'"
+      "pip install 'ns_jax[eval]'"
     ) from error
   if spec.sample_rate_hz != PESQ_RATE_HZ:
     raise UserError(

@@ -157,7 +157,7 @@ def devices(of: Slice) -> list[Any]:
   if importlib.util.find_spec("libtpu") is None:
     raise UserError(
       "planning needs libtpu, the compiler for TPUs (no TPU is needed); "
-      "pip install -e '.[plan]'"
+      "pip install 'ns_jax[plan]'"
     )
   for name, value in _NO_TPU.items():
     os.environ.setdefault(name, value)

@@ -48,7 +48,7 @@ def test_missing_packages_are_one_line_with_the_remedy(installed):
     evaluation.check(make_config())
   assert str(error.value) == (
     "config.eval.evaluators: 'zero_shot' needs more packages "
-    "(jiwer, resemblyzer); pip install -e '.[judges]'"
+    "(jiwer, resemblyzer); pip install 'ns_jax[judges]'"
   )
 
 
