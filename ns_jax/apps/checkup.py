@@ -106,7 +106,9 @@ def _devices() -> Iterator[Finding]:
   import jax
 
   devices = jax.devices()
-  kinds = Counter(f"{d.platform} {d.device_kind}" for d in devices)
+  kinds = Counter(
+    " ".join(dict.fromkeys((d.platform, d.device_kind))) for d in devices
+  )
   seen = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
   what = f"JAX {jax.__version__} computes on {seen}"
   idle = []
