@@ -151,6 +151,14 @@ def test_a_bundle_replaces_nothing_but_a_bundle(folder, tmp_path):
   assert SpeechCodec.load(copy).codec_id == codecs.codec(seed=1).codec_id
 
 
+def test_a_bundle_whose_writing_was_killed_is_written_again(tmp_path):
+  for name in ("config.json", "model.safetensors.00c0ffee.part"):
+    (tmp_path / name).write_bytes(b"half")
+  codecs.bundle(tmp_path)
+  assert SpeechCodec.load(tmp_path).codec_id == codecs.codec().codec_id
+  assert not list(tmp_path.glob("*.part"))
+
+
 def test_only_codecs_are_codecs(folder, tmp_path):
   copy = tmp_path / "copy"
   _copied(folder, copy)

@@ -17,7 +17,7 @@ _TEXT_OF_SOURCE = click.option(
 )
 _STEPS_EACH_WAY = click.option(
   "--steps",
-  type=click.IntRange(min=1),
+  type=options.STEPS,
   default=25,  # inference.convert.STEPS
   show_default=True,
   help="Of the solver, each way.",
@@ -56,7 +56,7 @@ _STEPS_EACH_WAY = click.option(
 @click.option(
   "--solver", type=click.Choice(options.SOLVERS), help="Of the diffusion."
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Of the solver.")
+@click.option("--steps", type=options.STEPS, help="Of the solver.")
 @click.option(
   "--temperature",
   type=float,
