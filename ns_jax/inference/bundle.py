@@ -36,6 +36,7 @@ _READ = (workdir.CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE)
 _OWN = {*_READ, CARD_FILE, sums.SUMS_FILE}
 _LARGEST_BYTES = {
   workdir.CONFIG_FILE: 1 << 20,
+  CARD_FILE: 1 << 20,  # goes along where a bundle is exported again
   TOKENIZER_FILE: 16 << 20,
   WEIGHTS_FILE: 4 << 30,
   sums.SUMS_FILE: 1 << 20,

@@ -258,7 +258,7 @@ def test_files_larger_than_any_bundle(folder):
   refused(folder, WEIGHTS, "larger than any")
 
 
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, "README.md"])
 @pytest.mark.parametrize("target", ["/etc/hostname", "../aside", "aside"])
 def test_links(folder, name, target):
   (folder.parent / "aside").write_bytes((folder / name).read_bytes())
@@ -266,6 +266,13 @@ def test_links(folder, name, target):
   (folder / name).unlink()
   (folder / name).symlink_to(target)
   refused(folder, name, "is a link")
+
+
+def test_a_card_that_is_no_text(folder, tmp_path):
+  """It would go along with what is exported again."""
+  (folder / "README.md").write_bytes(b"\xff\xfe")
+  with pytest.raises(UserError, match=r"README.md: is no text"):
+    export.export(restore.restore(folder), tmp_path / "again")
 
 
 def test_pipes(folder):
