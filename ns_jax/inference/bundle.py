@@ -38,6 +38,7 @@ _LARGEST_BYTES = {
   workdir.CONFIG_FILE: 1 << 20,
   TOKENIZER_FILE: 16 << 20,
   WEIGHTS_FILE: 4 << 30,
+  CARD_FILE: 4 << 20,  # goes along when the bundle is exported again
   sums.SUMS_FILE: 1 << 20,
 }
 _LARGEST_HEADER_BYTES = 8 << 20
