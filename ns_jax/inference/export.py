@@ -69,7 +69,7 @@ def _card(weights: Weights) -> str:
       try:
         return files.read_text(own)
       except UnicodeDecodeError as error:
-        raise UserError(f"{own}: is no text; give another card") from error
+        raise UserError(f"{own}: is no UTF-8; give another card") from error
   return cards.template(weights)
 
 

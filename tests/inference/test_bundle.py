@@ -229,6 +229,15 @@ def test_a_bundle_keeps_its_card(folder, tmp_path):
   assert (tmp_path / "again" / "README.md").read_text() == card
 
 
+def test_a_card_that_is_no_text(folder, tmp_path):
+  copy = tmp_path / "copy"
+  shutil.copytree(folder, copy)
+  (copy / bundle.CARD_FILE).write_bytes(b"\xff\xfe")
+  with pytest.raises(UserError, match="README.md: is no UTF-8"):
+    export.export(restore.restore(copy), tmp_path / "again")
+  assert not (tmp_path / "again").exists()
+
+
 def test_a_report_of_another_step_is_not_this_model(tmp_path):
   (tmp_path / "report.json").write_text(
     '{"step": 8, "a": {"summary": {"b":1}}}'
