@@ -268,13 +268,6 @@ def test_links(folder, name, target):
   refused(folder, name, "is a link")
 
 
-def test_a_card_that_is_no_text(folder, tmp_path):
-  """It would go along with what is exported again."""
-  (folder / "README.md").write_bytes(b"\xff\xfe")
-  with pytest.raises(UserError, match=r"README.md: is no text"):
-    export.export(restore.restore(folder), tmp_path / "again")
-
-
 def test_pipes(folder):
   """Whoever opened it would wait for ever."""
   os.mkfifo(folder / sums.SUMS_FILE)
