@@ -22,3 +22,5 @@ def keep() -> None:
   config: Any = jax.config
   if config.jax_compilation_cache_dir is None:
     config.update("jax_compilation_cache_dir", str(folder()))
+    # Of many small ones, too: JAX's 1 s leaves out most of those that speak.
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
