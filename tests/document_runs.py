@@ -117,9 +117,8 @@ class Shell:
 
   def here(self, text: str) -> str:
     """Code or a command of a document as it must be here."""
-    return text.replace(f":{_PORT}/", f":{self.port}/").replace(
-      "examples/", f"{documents.ROOT}/examples/"
-    )
+    text = text.replace(f":{_PORT}/", f":{self.port}/")
+    return re.sub(r"\b(examples|launch)/", rf"{documents.ROOT}/\1/", text)
 
   def _argv(self, command: documents.Command, more: str) -> list[str]:
     small = re.sub(r"(configs/\w+\.py)(:\w+)?", r"\1:tiny", str(command))

@@ -115,7 +115,10 @@ CHECKS = {
     "launch/": LAUNCH,
   },
   "docs/launching.md": {"launch/": LAUNCH},
-  "docs/performance.md": {"taskset -c 2,3 python launch/bench.py": STUDY},
+  "docs/performance.md": {
+    "python launch/bench.py speak": Run("--minutes 0.05 --rounds 1"),
+    "taskset -c 2,3 python launch/bench.py": STUDY,
+  },
   "docs/plan.md": {
     "ns-jax plan": Run("--no-search --quick", needs="libtpu"),
     "python launch/plan.py": STUDY,
@@ -124,7 +127,10 @@ CHECKS = {
     "ns-jax synthesize": Run(f"{SPEAK} --overwrite"),
     "ns-jax detect": Parse("a hum is too short to carry the mark"),
   },
-  "docs/serving.md": {"ns-jax serve": Serve(SPEAK)},
+  "docs/serving.md": {
+    "ns-jax serve": Serve(SPEAK),
+    "python launch/load_test.py": Run("--clients 3 --seconds 3"),
+  },
   "docs/speaking.md": {
     "ns-jax train ns2_distilled": Parse("tests/apps/test_shell.py trains"),
     "python launch/": STUDY,
