@@ -121,8 +121,8 @@ async def run(
     timeout=600,
     limits=httpx.Limits(max_connections=None),
   ) as client:
-    model = (await client.get("/v1/models")).json()["data"][0]["id"]
-    listed = (await client.get("/v1/audio/voices")).json()["data"]
+    model = (await _listed(client, "/v1/models"))[0]["id"]
+    listed = await _listed(client, "/v1/audio/voices")
     if not listed:
       sys.exit("the server has no voices: start it with --voice NAME=FILE")
     names = [voice["id"] for voice in listed]
@@ -159,6 +159,20 @@ async def run(
     }
 
 
+async def _listed(client: httpx.AsyncClient, path: str) -> list[dict]:
+  answer = await client.get(path)
+  return answer.raise_for_status().json()["data"]
+
+
+def is_local(url: str) -> bool:
+  """Whether a server is on this machine."""
+  host = urllib.parse.urlsplit(url).hostname or ""
+  try:
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+  except ValueError:
+    return False
+
+
 def main() -> int:
   """Prints one JSON object; the status is 1 if anything was lost or wrong."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -168,12 +182,14 @@ def main() -> int:
   parser.add_argument("--requests", type=int, default=16, help="that differ")
   parser.add_argument("--key", default="")
   args = parser.parse_args()
-  host = urllib.parse.urlsplit(args.url).hostname or ""
-  if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-    parser.error(f"{host} is another machine: load your own only")
-  facts = asyncio.run(
-    run(args.url, args.clients, args.seconds, args.requests, args.key)
-  )
+  if not is_local(args.url):
+    parser.error(f"{args.url} is not of this machine: load your own only")
+  try:
+    facts = asyncio.run(
+      run(args.url, args.clients, args.seconds, args.requests, args.key)
+    )
+  except (httpx.ConnectError, httpx.HTTPStatusError) as error:
+    sys.exit(f"{args.url}: {error}")
   print(json.dumps(facts, indent=1))
   bad = any(k == "mixed up" or k.startswith("lost") for k in facts)
   return 1 if bad else 0

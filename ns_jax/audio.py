@@ -147,8 +147,14 @@ def check_samples(path: str | pathlib.Path, samples: np.ndarray) -> None:
     )
 
 
-def check_readable(path: str | pathlib.Path) -> pathlib.Path:
+def check_readable(
+  path: str | pathlib.Path, kind: str = "audio file"
+) -> pathlib.Path:
   """Checks that a path is a plain file with something in it.
+
+  Args:
+    path: of the file, or of an example that comes along.
+    kind: what it is to be.
 
   Raises:
     UserError: it is not, or cannot be read.
@@ -156,11 +162,11 @@ def check_readable(path: str | pathlib.Path) -> pathlib.Path:
   try:
     path = paths.or_example(path)
     if not path.exists() and not path.is_symlink():
-      raise UserError(f"{path}: no such audio file")
+      raise UserError(f"{path}: no such {kind}")
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
       what = "folder" if stat.S_ISDIR(mode) else "special file"
-      raise UserError(f"{path}: is a {what}, no audio file")
+      raise UserError(f"{path}: is a {what}, no {kind}")
     with path.open("rb"):
       pass
   except OSError as error:

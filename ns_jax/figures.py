@@ -9,6 +9,7 @@ import matplotlib
 import matplotlib.axes
 import matplotlib.figure
 import numpy as np
+from matplotlib import patheffects, textpath, ticker
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ns_jax import files, paths
@@ -16,6 +17,9 @@ from ns_jax.audio import AudioSpec
 
 _INCHES_PER_SEC = 2.5  # in which the phonemes of fast speech can be read
 _WIDTHS_IN = (8.0, 60.0)
+_NAME_POINTS, _GAP_IN = 8, 0.015  # of phonemes; on each side of a name
+_PITCH = "#0e7490"  # of the axis; the curve is lighter, on a dark ground
+_PITCHES_HZ = (50.0, 400.0)  # of speech; songs go higher
 
 
 def speech_figure(
@@ -52,10 +56,12 @@ def speech_figure(
       vmin=max(low, high - 12.0),
       vmax=high,
     )
-    axis.set_title(title, fontsize=9, loc="left", parse_math=False)
+    is_labelled = phonemes and title in phonemes
+    pad = 22 if is_labelled else 6  # points, above the labels
+    axis.set_title(title, fontsize=9, loc="left", pad=pad, parse_math=False)
     axis.set_ylabel("mel band")
     if phonemes and title in phonemes:
-      _draw_phonemes(axis, *phonemes[title], mel.shape[1], spec)
+      _draw_phonemes(axis, *phonemes[title], spec)
     if f0_hz and title in f0_hz:
       _draw_pitch(axis.twinx(), f0_hz[title], spec)
     axis.set_xlim(0.0, end_sec)
@@ -103,7 +109,7 @@ def wave_figure(
   wave.plot(seconds, wav, linewidth=0.4, color="#33508a")
   loudest = max(float(np.abs(wav).max(initial=0.0)), 1e-3)
   wave.set_ylim(-loudest, loudest)
-  wave.set_yticks([])
+  wave.set_axis_off()
   high = float(log_mel.max())
   mel.imshow(
     log_mel.T,
@@ -116,38 +122,55 @@ def wave_figure(
   )
   mel.set_ylabel("mel band")
   mel.set_xlabel("seconds")
+  mel.xaxis.set_major_locator(
+    ticker.MaxNLocator(round(1.5 * width_in), steps=(1, 2, 5, 10))
+  )
   if phonemes:
-    _draw_phonemes(mel, *phonemes, log_mel.shape[1], spec)
+    _draw_phonemes(mel, *phonemes, spec)
   if f0_hz is not None:
     _draw_pitch(mel.twinx(), f0_hz, spec)
   mel.set_xlim(0.0, end_sec)
   return figure
 
 
-def _draw_phonemes(axis, symbols, durations, top: int, spec: AudioSpec) -> None:
+def _draw_phonemes(axis, symbols, durations, spec: AudioSpec) -> None:
+  """Where each ends, and above the axis its name, in two lines where tight."""
   ends_sec = np.cumsum(durations) / spec.frame_rate_hz
   starts_sec = ends_sec - np.asarray(durations) / spec.frame_rate_hz
+  # About four fifths of a picture are the axis.
+  inch_sec = ends_sec[-1] / (0.8 * axis.figure.get_figwidth())
+  free_sec = -np.inf  # from where on nothing stands in the lower line
   for symbol, start, end in zip(symbols, starts_sec, ends_sec, strict=True):
     if start == end:  # a pause that is none
       continue
+    name = textpath.TextPath((0.0, 0.0), symbol, _NAME_POINTS)
+    half_in = name.get_extents().width / 2 / 72 + _GAP_IN
+    middle, half = (start + end) / 2, half_in * inch_sec
+    is_free = middle - half >= free_sec
+    if is_free:
+      free_sec = middle + half
     axis.axvline(end, color="white", linewidth=0.4, alpha=0.6)
-    axis.text(
-      (start + end) / 2,
-      top - 1,
+    axis.annotate(
       symbol,
-      color="white",
-      fontsize=7,
+      (middle, 1.0),
+      xycoords=axis.get_xaxis_transform(),
+      xytext=(0.0, 2.0 if is_free else 10.0),
+      textcoords="offset points",
+      fontsize=_NAME_POINTS,
       ha="center",
-      va="top",
+      va="bottom",
     )
 
 
 def _draw_pitch(axis, f0_hz: np.ndarray, spec: AudioSpec) -> None:
   voiced = np.where(f0_hz > 0, f0_hz, np.nan)
   seconds = (np.arange(len(f0_hz)) + 0.5) / spec.frame_rate_hz
-  axis.plot(seconds, voiced, color="cyan", linewidth=1.0)
-  axis.set_ylabel("f0 [Hz]")
-  axis.set_ylim(50, 400)
+  edge = patheffects.withStroke(linewidth=2.6, foreground="black", alpha=0.7)
+  axis.plot(seconds, voiced, color="cyan", linewidth=1.4, path_effects=[edge])
+  axis.set_ylabel("pitch, Hz", color=_PITCH)
+  axis.tick_params(axis="y", colors=_PITCH)
+  low_hz, high_hz = _PITCHES_HZ
+  axis.set_ylim(low_hz, max(high_hz, 1.1 * float(f0_hz.max(initial=0.0))))
 
 
 def save_figure(

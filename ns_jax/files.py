@@ -7,9 +7,10 @@ import io
 import logging
 import os
 import pathlib
+import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import BinaryIO, TypeVar
 
 from ns_jax import paths
@@ -19,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 PAUSES_SEC = (1.0, 5.0, 25.0)  # before a transient failure is tried again
 _MOST_CHARACTERS = 200  # of a name, where what is added must fit too
+_UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")  # as `appearing` names it
 # What disks, network file systems and networks get over.
 _TRANSIENT = (
   *(errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EPIPE),
@@ -132,6 +134,23 @@ def appearing(path: paths.Path) -> Iterator[BinaryIO]:
     unfinished.replace(path)
   finally:
     unfinished.unlink(missing_ok=True)
+
+
+def foreign(folder: paths.Path, own: Collection[str]) -> set[str]:
+  """What is in a folder that is not `own`, nor left of it by a kill."""
+  found = {_UNFINISHED.sub("", name) for name in paths.names(folder)}
+  return found - set(own)
+
+
+def tidy(folder: paths.Path) -> None:
+  """Takes away what killed writes have left in a folder.
+
+  Raises:
+    OSError: it cannot.
+  """
+  for name in paths.names(folder):
+    if _UNFINISHED.search(name):
+      (folder / name).unlink(missing_ok=True)
 
 
 def write(path: paths.Path, content: bytes) -> None:

@@ -98,16 +98,15 @@ def _guarded(argv: Sequence[str]) -> int | None:
 def _parse_flags(argv: list[str]) -> list[str]:
   """Parses flags and the config; a mistake in them is one line too."""
   try:
-    rest = app.parse_flags_with_usage(argv)
+    rest = flags.FLAGS(argv)
     if _CONFIG.value is not None:
       _CONFIG.value.lock()  # a file that could not be read fails at first use
     return rest
   except UserError as error:
     message = str(error)
-  except (AttributeError, KeyError, TypeError, OSError) as error:
-    # What ml_collections raises for mistyped fields, values and files.
-    message = f"--config: {error.args[-1] if error.args else error}"
-  print(f"ns_jax: error: {' '.join(message.split())}", file=sys.stderr)
+  except config_files.MISTAKES as error:
+    message = config_files.explain(error)
+  print(f"ns_jax: error: {message}", file=sys.stderr)
   sys.exit(2)
 
 

@@ -11,6 +11,8 @@ from ml_collections.config_flags import config_flags as parsers
 
 from ns_jax.errors import UserError
 
+# What absl and ml_collections raise for mistyped flags, fields, values, files.
+MISTAKES = (AttributeError, KeyError, TypeError, OSError, flags.Error)
 _PACKAGE = "configs"
 
 
@@ -60,6 +62,20 @@ def find(name: str) -> str:
       )
     path = installed[short]
   return f"{path}{colon}{preset}"
+
+
+def explain(error: Exception) -> str:
+  """What is wrong, in one line, of one of `MISTAKES`."""
+  reason: Any = error
+  while isinstance(reason, Exception) and reason.args:
+    reason = reason.args[-1]  # ml_collections puts one into another
+  line = " ".join(str(reason).split())
+  if isinstance(error, flags.Error):
+    return line  # names its flag
+  field = line.strip("\"'")
+  if field.isidentifier():
+    line = f"has no field {field!r}; its file says which it has"
+  return f"--config: {line}"
 
 
 class _Parser(parsers.ConfigFileFlagParser):

@@ -23,11 +23,11 @@ def key() -> str:
   return found
 
 
-def detect(path: str) -> Detection:
-  """Looks for a mark in an audio file of any length.
+def detect(path: str, key: str) -> Detection:
+  """Looks for the mark of a key in an audio file of any length.
 
   Raises:
     UserError: the file cannot be used.
   """
   spec = AudioSpec(sample_rate_hz=watermark.DETECTOR_RATE_HZ)
-  return watermark.detect(audio_blocks.read_blocks(path, spec), key())
+  return watermark.detect(audio_blocks.read_blocks(path, spec), key)

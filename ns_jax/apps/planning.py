@@ -17,8 +17,6 @@ from ns_jax.planning.compiling import DoesNotFitError, Run
 from ns_jax.planning.plan import Step
 from ns_jax.planning.planner import Say
 
-# What ml_collections raises for mistyped fields, values and files.
-_BAD_CONFIG = (AttributeError, KeyError, TypeError, OSError, flags.Error)
 _NO_WORKDIR = pathlib.Path("no-workdir")
 
 
@@ -38,9 +36,8 @@ def load_config(path: str, overrides: Sequence[str]) -> Any:
   try:
     rest = values(argv)
     values.config.lock()  # a file that could not be read fails at first use
-  except _BAD_CONFIG as error:
-    message = str(error.args[-1] if error.args else error)
-    raise UserError(f"--config: {' '.join(message.split())}") from error
+  except config_files.MISTAKES as error:
+    raise UserError(config_files.explain(error)) from error
   if len(rest) > 1:
     raise UserError(f"unknown argument {rest[1]!r}; see --help")
   return values.config

@@ -112,7 +112,7 @@ def read_texts(path: pathlib.Path) -> list[str]:
   Raises:
     UserError: it cannot be read, or holds nothing.
   """
-  audio.check_readable(path)
+  path = audio.check_readable(path, "text file")
   try:
     content = path.read_text(encoding="utf-8-sig")
   except (OSError, UnicodeDecodeError) as error:
@@ -224,6 +224,8 @@ def _targets(
   names = [folder / f"{i + 1:0{digits}}.{format}" for i in range(count)]
   if not folder.exists():
     return names
+  if not folder.is_dir():
+    raise UserError(f"{out}: is a file; give --out a folder for the texts")
   return [_writable(str(name), overwrite) for name in names]
 
 

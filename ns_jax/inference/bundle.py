@@ -36,6 +36,7 @@ _READ = (workdir.CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE)
 _OWN = {*_READ, CARD_FILE, sums.SUMS_FILE}
 _LARGEST_BYTES = {
   workdir.CONFIG_FILE: 1 << 20,
+  CARD_FILE: 1 << 20,  # goes along where a bundle is exported again
   TOKENIZER_FILE: 16 << 20,
   WEIGHTS_FILE: 4 << 30,
   sums.SUMS_FILE: 1 << 20,
@@ -82,6 +83,7 @@ def write(
   facts = {"format": "ns_jax", "step": str(step)}
   try:
     folder.mkdir(parents=True, exist_ok=True)
+    files.tidy(folder)
     workdir.write_json(folder / workdir.CONFIG_FILE, config.to_dict())
     files.write(folder / CARD_FILE, card.encode())
     (folder / TOKENIZER_FILE).unlink(missing_ok=True)  # of an older bundle
@@ -107,11 +109,7 @@ def _check_free(folder: paths.Path) -> None:
   if folder.exists() and not folder.is_dir():
     raise UserError(f"{folder}: is a file; give the name of a folder")
   # An export may have been killed right here.
-  if (
-    folder.exists()
-    and not is_bundle(folder)
-    and set(paths.names(folder)) - _OWN
-  ):
+  if not is_bundle(folder) and files.foreign(folder, _OWN):
     raise UserError(
       f"{folder}: is not empty and holds no bundle; give another folder"
     )

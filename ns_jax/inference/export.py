@@ -66,7 +66,10 @@ def _card(weights: Weights) -> str:
   if weights.folder and bundle.is_bundle(weights.folder):
     own = weights.folder / bundle.CARD_FILE
     if own.is_file():
-      return files.read_text(own)
+      try:
+        return files.read_text(own)
+      except UnicodeDecodeError as error:
+        raise UserError(f"{own}: is no UTF-8; give another card") from error
   return cards.template(weights)
 
 

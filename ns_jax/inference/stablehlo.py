@@ -36,6 +36,8 @@ MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "weights.safetensors"
 PLATFORMS = ("cpu", "cuda", "tpu")
 STAGES = ("codec", "ns2", "ns2_distilled")
+_PROGRAMS = ("encode", "look_up", "decode", "denoise")
+_OWN = (MANIFEST_FILE, WEIGHTS_FILE, *(f"{name}.jax" for name in _PROGRAMS))
 _FORMAT = "ns_jax stablehlo 1"
 
 
@@ -80,7 +82,9 @@ def export(weights: Weights, folder: paths.Path) -> list[str]:
       f"a model of the stage {stage} cannot be exported as StableHLO; "
       f"give one of {', '.join(STAGES)}"
     )
-  if paths.names(folder) and not (folder / MANIFEST_FILE).is_file():
+  # An export may have been killed before its manifest, which comes last.
+  is_export = (folder / MANIFEST_FILE).is_file()
+  if not is_export and files.foreign(folder, _OWN):
     raise UserError(
       f"{folder}: is not empty and holds no such export; give another folder"
     )
@@ -117,6 +121,9 @@ def _write(
 ) -> None:
   """Writes all files; the manifest and the sums come last."""
   folder.mkdir(parents=True, exist_ok=True)
+  files.tidy(folder)
+  for name in set(_PROGRAMS) - {program.name for program in programs}:
+    (folder / f"{name}.jax").unlink(missing_ok=True)  # of an older export
   single = {
     name: np.asarray(array, np.float32, order="C")
     for name, array in tensors.items()

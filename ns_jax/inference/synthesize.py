@@ -220,6 +220,7 @@ class Synthesizer:
         "a distilled model cannot retell a recording; "
         "give the model that it was distilled from"
       )
+    options = dataclasses.replace(self.options, solver="jump", steps=steps)
     request = self._request([source])
     planned = self._planner.plan(request, [source], self.sizes)
     size = planned.f0_hz.shape[1]
@@ -237,7 +238,6 @@ class Synthesizer:
     )
     request = self._request([target])
     planned = self._planner.plan(request, [target], self.sizes)
-    options = dataclasses.replace(self.options, solver="jump", steps=steps)
     spoken = self._generate(
       self._params,
       request,

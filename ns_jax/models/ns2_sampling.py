@@ -32,6 +32,7 @@ class Request:
   prompt_f0_hz: Array  # [B] float32, mean pitch; 0 where not known
 
 
+MAX_STEPS = 10_000  # nothing is gained beyond a few hundred
 MAX_GUIDANCE = 20.0  # what is beyond is noise
 
 
@@ -60,8 +61,8 @@ class SampleOptions:
         f"sample: solver={self.solver!r} is unknown; "
         f"use one of {', '.join(samplers.SOLVERS)}"
       )
-    if self.steps < 1:
-      raise UserError(f"sample: steps={self.steps} must be above 0")
+    if not 1 <= self.steps <= MAX_STEPS:
+      raise UserError(f"sample: steps={self.steps} must be 1 to {MAX_STEPS}")
     if not 0.0 < self.temperature < math.inf:
       raise UserError(
         f"sample: temperature={self.temperature} must be above 0 and finite"

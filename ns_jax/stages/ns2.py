@@ -22,9 +22,7 @@ from ns_jax.errors import UserError
 from ns_jax.losses import latent as latent_losses
 from ns_jax.losses import prosody as prosody_losses
 from ns_jax.models import ns2, ns2_sampling, quantizer
-from ns_jax.models import prompt as prompts
 from ns_jax.models.codec import AnyCodec
-from ns_jax.models.prompt import Prompt
 from ns_jax.stages import codec as codec_stage
 from ns_jax.stages import ns2_example, ns2_measures
 from ns_jax.stages.ns2_example import Example, Predictions, PromptOptions
@@ -215,7 +213,9 @@ class Training:
       example.latents.shape,
       self.preview,
     )
-    samples = self._pitch_curves(params["gen"], example, frames, prompt)
+    samples = ns2_measures.pitch_curves(
+      self.model, params["gen"], example, frames, prompt
+    )
     for name, x in (("recording", example.latents), ("generated", latents)):
       z = denormalise(frozen, x) * example.rest.mask[..., None]
       decoder = {"params": {"decoder": frozen["codec"]["decoder"]}}
@@ -223,27 +223,6 @@ class Training:
       samples[f"audio/{name}"] = wav
       samples[f"figure/{name}"] = mel.log_mel(wav, self.spec).swapaxes(1, 2)
     return samples
-
-  def _pitch_curves(
-    self, params: Params, example: Example, frames: Array, prompt: Prompt
-  ) -> dict[str, Array]:
-    """Of the rest: the recording's pitch, and what is predicted."""
-    predicted: Any = self.model.apply(
-      {"params": params},
-      *(frames, example.frame_mask, prompt),
-      train=False,
-      method="predict_pitch",
-    )
-    is_voiced = predicted.voiced_logit > 0.0
-    curves = {
-      "recording": example.f0_hz,
-      "predicted": jnp.where(is_voiced, jnp.exp(predicted.log_f0), 0.0),
-    }
-    return {
-      f"pitch/{name}": prompts.take(f0_hz, example.rest.index)
-      * example.rest.mask
-      for name, f0_hz in curves.items()
-    }
 
   def cut(self, frozen: Frozen, batch: Batch, key: Array) -> Example:
     """Looks latents up and splits every utterance into prompt and rest."""

@@ -3,11 +3,15 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 
-from ns_jax.array_types import Array
+from ns_jax.array_types import Array, Params
 from ns_jax.losses import prosody as prosody_losses
+from ns_jax.models import prompt as prompts
+from ns_jax.models.ns2 import NaturalSpeech2
+from ns_jax.models.prompt import Prompt
 from ns_jax.stages.ns2_example import Example, Predictions
 
 _NUM_BUCKETS = 4  # equal parts of diffusion time that are logged apart
@@ -43,4 +47,37 @@ def prosody_errors(
     "duration_error_frames": (duration_error, example.duration_mask),
     "f0_error_cents": (cents, example.pitch_mask & is_voiced),
     "voiced_accuracy": (right, example.pitch_mask),
+  }
+
+
+def pitch_curves(
+  model: NaturalSpeech2,
+  params: Params,
+  example: Example,
+  frames: Array,
+  prompt: Prompt,
+) -> dict[str, Array]:
+  """Pitch [B, R] of the rest, Hz, 0 unvoiced: recorded and predicted.
+
+  Args:
+    model: of NaturalSpeech 2.
+    params: its parameters.
+    example: what was cut.
+    frames: [B, T, C] hidden phonemes, as long as they are said.
+    prompt: as the model hears it.
+  """
+  predicted: Any = model.apply(
+    {"params": params},
+    *(frames, example.frame_mask, prompt),
+    train=False,
+    method="predict_pitch",
+  )
+  is_voiced = predicted.voiced_logit > 0.0
+  curves = {
+    "recording": example.f0_hz,
+    "predicted": jnp.where(is_voiced, jnp.exp(predicted.log_f0), 0.0),
+  }
+  return {
+    f"pitch/{name}": prompts.take(f0_hz, example.rest.index) * example.rest.mask
+    for name, f0_hz in curves.items()
   }

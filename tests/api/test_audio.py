@@ -2,6 +2,7 @@
 """What is kept, drawn and shown is what was said."""
 
 import base64
+import dataclasses
 import io
 import re
 
@@ -62,12 +63,34 @@ def test_the_picture_shows_wave_pitch_and_phonemes(said):
   np.testing.assert_allclose(ends_sec, [0.25, 1.0])
   (curve,) = pitch.lines
   assert np.nanmin(curve.get_ydata()) == 200.0
+  low_hz, high_hz = pitch.get_ylim()
+  assert low_hz < 200.0 < high_hz
   (image,) = spectrum.images
   mels = np.asarray(image.get_array())
   assert mels.shape == (80, 80)  # bands, frames
   # A tone of 200 Hz lies in the fifth band of Slaney's scale.
   assert abs(int(mels[:, 50].argmax()) - 5) <= 1
   assert mels[:, 5].max() < mels[:, 50].max() - 4.0
+
+
+def test_the_pitch_of_a_song_stays_in_the_picture(said):
+  high = dataclasses.replace(said, f0_hz=np.full(80, 880.0, np.float32))
+  *_, pitch = high.figure().axes
+  low_hz, high_hz = pitch.get_ylim()
+  assert low_hz < 880.0 < high_hz
+
+
+def test_names_of_fast_phonemes_do_not_cover_each_other(said):
+  """By their extent where they are drawn."""
+  fast = dataclasses.replace(
+    said, phonemes=("ˈoʊ",) * 20, durations=np.full(20, 4)
+  )
+  figure = fast.figure(width_in=6.4)
+  figure.canvas.draw()
+  boxes = [text.get_window_extent() for text in figure.axes[1].texts]
+  assert len(boxes) == 20
+  for i, box in enumerate(boxes):
+    assert not any(box.overlaps(other) for other in boxes[i + 1 :])
 
 
 def test_a_wave_alone_is_drawn_and_long_ones_are_wider():

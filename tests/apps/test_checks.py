@@ -41,7 +41,7 @@ def test_presets_pass_on_eight_devices(module, preset):
     ("objective.score_weight", "none", "score_weight='none' is unknown"),
     ("model.prediction", "noise", "prediction='noise' is unknown"),
     ("sample.solver", "eular", "solver='eular' is unknown"),
-    ("sample.steps", 0, "steps=0 must be above 0"),
+    ("sample.steps", 0, "steps=0 must be 1 to 10000"),
     ("sample.temperature", float("nan"), "must be above 0 and finite"),
     ("sample.guidance", float("inf"), "must be 0 to 20"),
     ("sample.guidance", -1.0, "must be 0 to 20"),

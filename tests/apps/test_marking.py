@@ -103,3 +103,8 @@ def test_a_key_of_ones_own(monkeypatch):
 def test_files_that_are_no_audio():
   status, stdout, stderr = run("detect", "missing.wav")
   assert (status, stdout) == (2, "") and "missing.wav" in stderr
+  assert run("detect", "missing.wav", "none.wav")[:2] == (2, "")
+  soundfile.write("plain.wav", waves.syllables(), 16_000)
+  status, stdout, stderr = run("detect", "missing.wav", "plain.wav")
+  assert status == 3 and stdout.startswith("plain.wav: no mark found")
+  assert "missing.wav: no such audio file" in stderr

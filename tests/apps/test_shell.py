@@ -61,6 +61,7 @@ eval "$(ns-jax completion bash)"
 COMP_WORDS=(ns-jax synthesize --solver eu) COMP_CWORD=3
 $(complete -p ns-jax | sed 's/.*-F \\([^ ]*\\).*/\\1/') ns-jax 2>&1
 echo "${COMPREPLY[@]}"
+[[ $COMP_WORDBREAKS == *:* ]] && echo "ns2:t is cut"
 """
   path = f"{tmp_path}:{os.environ['PATH']}"
   result = subprocess.run(
@@ -68,15 +69,21 @@ echo "${COMPREPLY[@]}"
     env={**os.environ, "PATH": path, "PYTHONPATH": str(commands.ROOT)},
     capture_output=True,
     text=True,
-    check=True,
+    check=False,
   )
   assert result.stdout.split() == ["euler", "euler_maruyama"]
 
 
 def test_mistakes_of_runs_are_one_line(tmp_path):
-  result = _ns_jax("train", "ns2:no", "--json", cwd=tmp_path)
-  assert (result.returncode, result.stdout) == (2, "")
-  assert result.stderr.count("\n") == 1 and "is no preset" in result.stderr
+  for args, said in (
+    (["ns2:no", "--json"], "is no preset"),
+    (["ns2", "--bogus"], "'bogus'"),
+    (["ns2", "--config.train.nope=1"], "has no field 'nope'"),
+    (["ns2", "--config.train.num_step=1"], 'Did you mean "num_steps"'),
+  ):
+    result = _ns_jax("train", *args, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1 and said in result.stderr
   for args, said in (
     (["train", "--config.seed=1", "ns2"], "name the config before its fields"),
     (["evaluate", str(tmp_path)], "holds no run"),

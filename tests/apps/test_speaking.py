@@ -191,7 +191,9 @@ def test_a_score_and_a_recording_are_sung(run, folder, tmp_path, monkeypatch):
     (["--text", "caf\udce9", "--out", "x.wav"], "no UTF-8, from character 4"),
     (["--text", "Hi.", "--out", "x" * 250 + ".wav"], "too long a name"),
     (["--text", "Hi.", "--out", "x.wav", "--speed", "0"], "speed=0.0"),
-    (["--text-file", "none.txt", "--out", "x"], "none.txt"),
+    (["--text", "Hi.", "--out", "x.wav", "--steps", "20000"], "not in the"),
+    (["--text-file", "none.txt", "--out", "x"], "none.txt: no such text file"),
+    (["--text-file", "/", "--out", "x"], "/: is a folder, no text file"),
   ],
 )
 def test_mistakes_are_one_line(run, tmp_path, monkeypatch, args, message):
@@ -201,6 +203,14 @@ def test_mistakes_are_one_line(run, tmp_path, monkeypatch, args, message):
   assert message in result.stderr
   assert "Traceback" not in result.output
   assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_do_not_go_to_a_file(run, tmp_path):
+  texts = tmp_path / "texts.txt"
+  texts.write_text("Come in.\n")
+  result = run("synthesize", "--text-file", texts, "--out", texts)
+  assert result.exit_code == 2
+  assert "is a file; give --out a folder" in result.stderr
 
 
 def test_a_bad_line_is_named_before_anything_is_written(run, tmp_path):

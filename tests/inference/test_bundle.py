@@ -151,6 +151,14 @@ def test_a_bundle_replaces_nothing_but_a_bundle(folder, tmp_path):
   assert SpeechCodec.load(copy).codec_id == codecs.codec(seed=1).codec_id
 
 
+def test_a_bundle_whose_writing_was_killed_is_written_again(tmp_path):
+  for name in ("config.json", "model.safetensors.00c0ffee.part"):
+    (tmp_path / name).write_bytes(b"half")
+  codecs.bundle(tmp_path)
+  assert SpeechCodec.load(tmp_path).codec_id == codecs.codec().codec_id
+  assert not list(tmp_path.glob("*.part"))
+
+
 def test_only_codecs_are_codecs(folder, tmp_path):
   copy = tmp_path / "copy"
   _copied(folder, copy)
@@ -219,6 +227,15 @@ def test_a_bundle_keeps_its_card(folder, tmp_path):
   export.export(restore.restore(folder), tmp_path / "again")
   card = (folder / "README.md").read_text()
   assert (tmp_path / "again" / "README.md").read_text() == card
+
+
+def test_a_card_that_is_no_text(folder, tmp_path):
+  copy = tmp_path / "copy"
+  shutil.copytree(folder, copy)
+  (copy / bundle.CARD_FILE).write_bytes(b"\xff\xfe")
+  with pytest.raises(UserError, match="README.md: is no UTF-8"):
+    export.export(restore.restore(copy), tmp_path / "again")
+  assert not (tmp_path / "again").exists()
 
 
 def test_a_report_of_another_step_is_not_this_model(tmp_path):

@@ -16,7 +16,7 @@ from flax import traverse_util
 
 from configs import ns1 as ns1_config
 from ns_jax.errors import UserError
-from ns_jax.inference import export, fitting, restore, sums
+from ns_jax.inference import bundle, export, fitting, restore, sums
 from tests import codecs, speakers
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -258,7 +258,7 @@ def test_files_larger_than_any_bundle(folder):
   refused(folder, WEIGHTS, "larger than any")
 
 
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, bundle.CARD_FILE])
 @pytest.mark.parametrize("target", ["/etc/hostname", "../aside", "aside"])
 def test_links(folder, name, target):
   (folder.parent / "aside").write_bytes((folder / name).read_bytes())

@@ -154,3 +154,11 @@ def test_what_cannot_be_exported(folder, tmp_path):
   with pytest.raises(UserError, match="not empty"):
     stablehlo.export(codecs.weights(), tmp_path)
   stablehlo.export(codecs.weights(), folder)  # an older one is replaced
+  assert not (folder / "denoise.jax").exists()
+
+
+def test_an_export_that_was_killed_is_made_again(tmp_path):
+  for name in ("weights.safetensors", "manifest.json.00c0ffee.part"):
+    (tmp_path / name).write_bytes(b"half")
+  stablehlo.export(codecs.weights(), tmp_path)
+  assert not list(tmp_path.glob("*.part"))

@@ -6,6 +6,9 @@ from click import shell_completion
 
 from ns_jax.apps.commands import shared
 
+# bash would complete the "t" of "ns2:t" alone.
+_WHOLE_CONFIGS = 'COMP_WORDBREAKS="${COMP_WORDBREAKS//:}"\n'
+
 
 @shared.verb()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -25,4 +28,6 @@ def completion(shell: str) -> shared.Done:
   assert made_by is not None  # of a Choice that names click's own
   command = click.get_current_context().find_root().command
   script = made_by(command, {}, "ns-jax", "_NS_JAX_COMPLETE").source()
+  if shell == "bash":
+    script += _WHOLE_CONFIGS
   return shared.Done(script, {"shell": shell, "script": script})

@@ -30,6 +30,12 @@ MODEL = click.option(
   metavar="FOLDER",
   help="Bundle or workdir of a model; 'shipped' comes along.",
 )
+MARK = click.option(
+  "--mark",
+  is_flag=True,
+  help="Put an inaudible mark on it, which 'ns-jax detect' finds.",
+)
+STEPS = click.IntRange(1, 10_000)  # models.ns2_sampling.MAX_STEPS
 SEED = click.option(
   "--seed",
   type=click.IntRange(0, 2**31 - 1),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import click
 
 from ns_jax.apps import terminal
-from ns_jax.apps.commands import shared
+from ns_jax.apps.commands import options, shared
 from ns_jax.errors import UserError
 
 _KEY_VARIABLE = "NS_JAX_API_KEY"
@@ -101,6 +101,7 @@ _FILE = click.Path(path_type=pathlib.Path)
   show_default=True,
   help="From a request to the last byte of its answer.",
 )
+@options.MARK
 def serve(
   model: str,
   named: tuple[str, ...],
@@ -116,11 +117,14 @@ def serve(
   max_upload_mb: int,
   max_prompt_sec: float,
   timeout_sec: float,
+  mark: bool,
 ) -> shared.Done:
   """Speaks over HTTP, as clients of OpenAI's API ask for it.
 
   Example: ns-jax serve --voice anna=anna.wav
   """
+  from ns_jax.apps import marking
+
   try:
     from ns_jax.apps.serving import engine, logs, server, service, settings
     from ns_jax.apps.serving import voices as registry
@@ -130,6 +134,7 @@ def serve(
     ) from error
   prompts = {**_in_folder(voices), **_by_name(named)}
   key = _read_key(api_key_file)
+  mark_key = marking.key() if mark else None
   kept = registry.held(voices_dir) if voices_dir else contextlib.nullcontext()
   with kept, server.listen(host, port) as listening:
     url = server.url(listening)
@@ -149,7 +154,12 @@ def serve(
       timeout_sec=timeout_sec,
     )
     chosen = service.Settings(
-      lambda: engine.load(model, max_batch), prompts, voices_dir, limits, access
+      lambda: engine.load(model, max_batch),
+      prompts,
+      voices_dir,
+      limits,
+      access,
+      mark_key,
     )
     server.Running(chosen, listening).run()
   return shared.Done("", {"url": url})

@@ -15,14 +15,9 @@ _STDOUT = "-"
 _TEXT_OF_SOURCE = click.option(
   "--text", required=True, help="What is said in SOURCE."
 )
-_MARK = click.option(
-  "--mark",
-  is_flag=True,
-  help="Put an inaudible mark on it, which 'ns-jax detect' finds.",
-)
 _STEPS_EACH_WAY = click.option(
   "--steps",
-  type=click.IntRange(min=1),
+  type=options.STEPS,
   default=25,  # inference.convert.STEPS
   show_default=True,
   help="Of the solver, each way.",
@@ -61,7 +56,7 @@ _STEPS_EACH_WAY = click.option(
 @click.option(
   "--solver", type=click.Choice(options.SOLVERS), help="Of the diffusion."
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Of the solver.")
+@click.option("--steps", type=options.STEPS, help="Of the solver.")
 @click.option(
   "--temperature",
   type=float,
@@ -70,7 +65,7 @@ _STEPS_EACH_WAY = click.option(
 @click.option(
   "--guidance", type=float, help="Follow the voice closer: 0.5 to 2; 0: off."
 )
-@_MARK
+@options.MARK
 @shared.OVERWRITE
 def synthesize(
   text: str | None,
@@ -135,7 +130,7 @@ def synthesize(
 @options.out()
 @options.MODEL
 @_STEPS_EACH_WAY
-@_MARK
+@options.MARK
 @shared.OVERWRITE
 def convert(
   source: str,
@@ -182,7 +177,7 @@ def convert(
 @options.out()
 @options.MODEL
 @_STEPS_EACH_WAY
-@_MARK
+@options.MARK
 @shared.OVERWRITE
 def enhance(
   source: str,
@@ -240,7 +235,7 @@ def enhance(
   help="Cents up and down, in a score.",
 )
 @options.SEED
-@_MARK
+@options.MARK
 @shared.OVERWRITE
 def sing(
   song: str,

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ns_jax import audio
+from ns_jax import audio, paths
 from ns_jax.api import TextToSpeech
 from ns_jax.errors import UserError
 from ns_jax.inference.codec import SpeechCodec
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
-ALLISON = str(EXAMPLES / "voice_allison.mp3")
-LIBRIVOX = str(EXAMPLES / "voice_librivox.mp3")
-SONG = str(EXAMPLES / "twinkle.musicxml")
+ALLISON = str(paths.EXAMPLES / "voice_allison.mp3")
+LIBRIVOX = str(paths.EXAMPLES / "voice_librivox.mp3")
+SONG = str(paths.EXAMPLES / "twinkle.musicxml")
 SAID_BY_ALLISON = (
   "The person you are calling is not at their desk; "
   "I will try to locate them for you."

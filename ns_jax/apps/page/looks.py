@@ -28,9 +28,11 @@ STYLE = """
 #heading p, .what, #closing { color: var(--body-text-color-subdued) }
 .what { margin: .2rem 0 0 }
 #closing { font-size: .85rem; padding: .5rem 0 1rem; max-width: 44rem }
+.player .play-pause-button { color: var(--primary-700) !important }
+.player :is(.rewind, .skip) { display: none }
 .facts { font-variant-numeric: tabular-nums }
 .picture .image-container { overflow-x: auto; contain: inline-size }
-.picture .image-container > button { justify-content: flex-start }
+.picture .image-container > button { justify-content: safe center }
 .picture img { height: 21rem; width: auto; max-width: none }
 label[data-testid="block-label"] > span { display: none }
 .upload [data-testid="upload-text"] { min-height: 8.5rem;

@@ -3,8 +3,8 @@
 
 import gradio as gr
 
+from ns_jax import paths
 from ns_jax.apps.page import coding, looks, retelling, singing, speaking
-from ns_jax.apps.page import house as houses
 from ns_jax.apps.page.house import House
 
 _SWEEP_SEC, _KEPT_SEC = 600, 3600  # of uploads and results
@@ -21,7 +21,7 @@ _TABS = {
 def build(house: House) -> gr.Blocks:
   """Makes the page; `serving.application` serves it."""
   # Else examples were copied to where all is deleted in time.
-  gr.set_static_paths([houses.EXAMPLES])
+  gr.set_static_paths([paths.EXAMPLES])
   with gr.Blocks(
     title="ns_jax",
     analytics_enabled=False,

@@ -16,8 +16,8 @@ from ns_jax.api import Audio
 from ns_jax.apps.page.house import House
 from ns_jax.errors import UserError
 
-_INCHES_PER_SEC = 2.2  # phonemes can be read; what is wider is scrolled
-_WIDTHS_IN = (6.4, 60.0)
+_INCHES_PER_SEC = 2.0  # phonemes can be read; what is wider is scrolled
+_WIDTHS_IN = (5.6, 60.0)
 _DPI = 150
 _ONE_AT_A_TIME: dict[str, Any] = {
   "concurrency_id": "models",
@@ -28,6 +28,16 @@ _BARS: dict[str, Any] = {
   "waveform_color": "#a8a29e",
   "waveform_progress_color": "#0d9488",
 }
+_UNFORESEEN = (
+  "This should not have happened; where the page is served, the terminal says "
+  "what did."
+)
+# On a phone the result is far below the button. It is laid out a moment later.
+_SHOW_RESULT = """() => setTimeout(() => {
+  const shown = [...document.querySelectorAll(".player")]
+    .find(player => player.offsetParent);
+  shown?.scrollIntoView({behavior: "smooth", block: "nearest"});
+}, 300)"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,17 +162,21 @@ class Result:
           html.escape(str(error), quote=False),
           print_exception=False,
         ) from error
+      except Exception as error:  # else the page says nothing at all
+        raise gr.Error(_UNFORESEEN) from error
       seconds = time.perf_counter() - start
       return self._shown(done, f"{done.facts}, made in {seconds:.1f} s")
 
     outputs = [self.player, self.facts, self.picture]
-    button.click(
+    pressed = button.click(
       respond,
       list(inputs),
       outputs,
       show_progress_on=self.player,
       **_ONE_AT_A_TIME,
     )
+    for event in (button.click, pressed.success):
+      event(None, js=_SHOW_RESULT, api_visibility="private")
 
   def _shown(self, done: Answer, facts: str) -> tuple[Any, ...]:
     # As a file: of an array Gradio would change the loudness.

@@ -55,14 +55,14 @@ def place(house: House) -> None:
     pitch: float,
     steps: int,
     guidance: float,
-    seed: int,
+    seed: int | None,
   ) -> Answer:
     return parts.answer(
       house.models[model](
         house.text(text),
         # A model of ns1 wants none.
         house.recording(prompt, "the voice") if prompt else None,
-        seed=seed,
+        seed=seed or 0,  # the field may be emptied
         manner=Manner(speed, pitch),
         sampling=Sampling(steps=steps or None, guidance=guidance or None),
       )

@@ -88,6 +88,7 @@ def _add_speech(app: FastAPI, service: Service) -> None:
       asked.response_format,
       engine.spec.sample_rate_hz,
       as_events=asked.stream_format == "sse",
+      mark_key=service.settings.mark_key,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ns_jax import audio_formats
+from ns_jax import audio_formats, watermark
 from ns_jax.apps.serving.failures import Failure
 from ns_jax.apps.serving.jobs import Job
 from ns_jax.errors import UserError
@@ -25,7 +25,13 @@ class SpeechResponse(Response):
   """Says something to whoever asked for it."""
 
   def __init__(
-    self, begin: Begin, form: str, rate_hz: int, *, as_events: bool = False
+    self,
+    begin: Begin,
+    form: str,
+    rate_hz: int,
+    *,
+    as_events: bool = False,
+    mark_key: str | None = None,
   ):
     """Says nothing yet.
 
@@ -34,6 +40,7 @@ class SpeechResponse(Response):
       form: one of `audio_formats.FORMATS`.
       rate_hz: of the waves.
       as_events: as OpenAI's server-sent events, in base64.
+      mark_key: of a mark that `ns-jax detect` finds; None: there is none.
     """
     media_type = EVENT_STREAM if as_events else audio_formats.FORMATS[form]
     super().__init__(media_type=media_type)
@@ -41,6 +48,7 @@ class SpeechResponse(Response):
     self.headers["x-sample-rate"] = str(rate_hz)
     self.headers["cache-control"] = "no-store"
     self._begin, self._form, self._rate_hz = begin, form, rate_hz
+    self._mark_key = mark_key
     self._encode = self._events if as_events else self._file
 
   async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +73,10 @@ class SpeechResponse(Response):
     try:
       async with self._begin() as job:
         is_begun = False
-        async for part in self._encode(_counted(job, facts, self._rate_hz)):
+        waves = _counted(job, facts, self._rate_hz)
+        if self._mark_key is not None:
+          waves = _marked(waves, self._rate_hz, self._mark_key)
+        async for part in self._encode(waves):
           if not is_begun:
             await self._send_start(send)
             is_begun = True
@@ -110,6 +121,16 @@ async def _counted(
     seconds = facts.get("audio_sec", 0.0) + len(wav) / rate_hz
     facts["audio_sec"] = round(seconds, 4)
     yield wav
+
+
+async def _marked(
+  waves: AsyncIterator[np.ndarray], rate_hz: int, key: str
+) -> AsyncIterator[np.ndarray]:
+  """Yields the waves with a mark, as much as comes in, a little later."""
+  marker = watermark.Marker(rate_hz, key)
+  async for wav in waves:
+    yield await asyncio.to_thread(marker.push, wav)
+  yield marker.finish()
 
 
 def _event(content: dict[str, Any]) -> bytes:

@@ -38,6 +38,7 @@ class Settings:
   voices_dir: pathlib.Path | None = None
   limits: Limits = Limits()
   access: Access = Access()
+  mark_key: str | None = None  # of what is spoken; None: it is not marked
 
 
 class Service:

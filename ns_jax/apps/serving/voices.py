@@ -106,6 +106,7 @@ class Voices:
     self._folder = folder
     self._entries: dict[str, Entry] = {}
     self._coming: set[str] = set()
+    self._hearing = asyncio.Lock()  # else each who waits would do it
     self._decoder = concurrent.futures.ThreadPoolExecutor(1, "decoder")
     for file in sorted(folder.glob("*.wav")) if folder else ():
       name = _name_of(file)
@@ -132,22 +133,8 @@ class Voices:
     """
     entry = self._entry(name)
     if entry.voice is None:
-      assert entry.file
-      try:
-        wav = await self._read(uploads.read, entry.file)
-        voice = await asyncio.wrap_future(self._listen(wav))
-      except UserError as error:  # tells of our files
-        raise Failure(
-          404,
-          "the recording of this voice is gone or damaged; delete the voice "
-          "and upload it again",
-          "voice_unusable",
-          param="voice",
-        ) from error
-      heard = dataclasses.replace(entry, voice=voice)
-      if self._entries.get(name) is entry:
-        self._entries[name] = heard
-      return voice
+      async with self._hearing:
+        entry = await self._hear(name)
     return entry.voice
 
   async def create(self, name: str, content: bytes) -> Entry:
@@ -194,6 +181,27 @@ class Voices:
   def close(self) -> None:
     """Ends the thread that decodes."""
     self._decoder.shutdown(cancel_futures=True)
+
+  async def _hear(self, name: str) -> Entry:
+    entry = self._entry(name)
+    if entry.voice is not None:
+      return entry
+    assert entry.file
+    try:
+      wav = await self._read(uploads.read, entry.file)
+      voice = await asyncio.wrap_future(self._listen(wav))
+    except UserError as error:  # tells of our files
+      raise Failure(
+        404,
+        "the recording of this voice is gone or damaged; delete the voice "
+        "and upload it again",
+        "voice_unusable",
+        param="voice",
+      ) from error
+    heard = dataclasses.replace(entry, voice=voice)
+    if self._entries.get(name) is entry:
+      self._entries[name] = heard
+    return heard
 
   async def _read(self, read: Callable[..., np.ndarray], what: Any) -> Any:
     loop, max_sec = asyncio.get_running_loop(), self._limits.max_prompt_sec

@@ -32,6 +32,12 @@ _LISTEN = """async address => {
   const wave = heard.getChannelData(0);
   return [heard.duration, Math.max(...wave.slice(0, 60000))];
 }"""
+# Whether the first that is shown of its kind can be seen whole.
+IN_VIEW = """kind => {
+  const shown = [...document.querySelectorAll(kind)].find(e => e.offsetParent);
+  const {top, bottom} = shown.getBoundingClientRect();
+  return top >= 0 && bottom <= window.innerHeight + 1;
+}"""
 
 
 @dataclasses.dataclass

@@ -101,7 +101,7 @@ def test_speaks(visit, model, recording):
   assert np.abs(wav).max() == pytest.approx(0.05, abs=1e-3)  # of both channels
 
   picture = visit.panel.locator(".picture img")
-  assert picture.evaluate("image => image.naturalWidth") == 960
+  assert picture.evaluate("image => image.naturalWidth") == 840
   visit.panel.get_by_label("Play", exact=True).click()
   visit.panel.get_by_label("Pause", exact=True).wait_for()
 
@@ -205,6 +205,31 @@ def test_mistakes_are_one_line(visit, tmp_path, capfd):
   assert "Traceback" not in "".join(capfd.readouterr())
 
 
+def test_an_emptied_seed_is_zero(visit, model):
+  visit.page.get_by_text("The kettle is on · Allison").click()
+  visit.panel.get_by_label("Clear").wait_for()
+  visit.panel.get_by_text("Speed, pitch").click()
+  visit.page.wait_for_timeout(300)  # what unfolds is filled once it stands
+  field = visit.panel.get_by_role("spinbutton", name="Seed")
+  field.fill("")
+  field.press("Tab")
+  visit.press("Speak")
+  visit.facts()
+  assert model.calls[-1].arguments["seed"] == 0
+
+
+def test_what_nobody_foresaw_is_said_too(visit, model, monkeypatch, capfd):
+  def fail(*_, **__):
+    raise RuntimeError("a secret of the machine")
+
+  monkeypatch.setattr(model, "_answer", fail)
+  visit.page.get_by_text("The kettle is on · Allison").click()
+  visit.panel.get_by_label("Clear").wait_for()
+  visit.press("Speak")
+  assert visit.complaint().startswith("This should not have happened")
+  assert "a secret of the machine" in capfd.readouterr().err
+
+
 def test_uploads_and_texts_are_limited(visit, tmp_path):
   (tmp_path / "big.wav").write_bytes(bytes(1_100_000))
   box = visit.panel.locator(".upload").first
@@ -230,6 +255,7 @@ def test_fits_a_phone(browser, address):
   visit.panel.get_by_label("Clear").wait_for()
   visit.press("Speak")
   visit.facts()
+  visit.page.wait_for_function(browsers.IN_VIEW, arg=".player")
   for tab in ("Speak", "Convert", "Enhance", "Sing", "Codec"):
     visit.open_tab(tab)
     visit.panel.get_by_role("button", name=tab[:4]).last.wait_for()

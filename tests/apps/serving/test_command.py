@@ -13,7 +13,8 @@ import pytest
 import soundfile
 
 from ns_jax.apps import cli
-from ns_jax.apps.serving import server
+from ns_jax.apps.serving import logs, server, voices
+from ns_jax.errors import UserError
 from tests import commands, speakers, talkers
 from tests.talkers import ask
 
@@ -47,6 +48,30 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, args, message):
   assert last.startswith("ns_jax: error: ") and message in last
 
 
+def test_what_is_set_in_the_environment(tmp_path, monkeypatch):
+  """A key without the spaces that HTTP does not keep either."""
+  found = []
+
+  class Running:
+    def __init__(self, settings, _):
+      found.append(settings)
+
+    def run(self):
+      with pytest.raises(UserError, match="another server"):
+        voices.held(tmp_path).__enter__()
+
+  monkeypatch.setattr(server, "Running", Running)
+  monkeypatch.setattr(logs, "to_stderr", lambda: None)
+  monkeypatch.setenv("NS_JAX_API_KEY", " 0123456789abcdef\n")
+  monkeypatch.setenv("NS_JAX_MARK_KEY", "mine")
+  words = ["serve", "--port", "0", "--voices-dir", str(tmp_path)]
+  for more, mark_key in ((["--mark"], "mine"), ([], None)):
+    result = click.testing.CliRunner().invoke(cli.cli, [*words, *more])
+    assert result.exit_code == 0, result.output
+    assert found[-1].mark_key == mark_key
+  assert found[-1].access.key == "0123456789abcdef"
+
+
 @pytest.mark.nightly
 def test_a_server_as_people_start_it(tmp_path):
   """Speaks, and ends when told to; the key is nowhere in the log."""
@@ -57,7 +82,7 @@ def test_a_server_as_people_start_it(tmp_path):
   key = "secret-0123456789abcdef"
   with server.listen("127.0.0.1", 0) as free:
     url = server.url(free)
-  words = [sys.executable, "-m", "ns_jax.apps.cli", "serve", "--json"]
+  words = [sys.executable, "-m", "ns_jax.apps.cli", "serve"]
   words += ["--port", url.rpartition(":")[2], "--model", str(bundle)]
   words += ["--voices", str(voices), "--max-batch", "2"]
   process = subprocess.Popen(
@@ -85,7 +110,7 @@ def test_a_server_as_people_start_it(tmp_path):
     with contextlib.suppress(ProcessLookupError):
       process.kill()
   assert process.returncode == 0
-  assert json.loads(stdout) == {"url": url}
+  assert stdout == ""
   assert key not in log
   events = [json.loads(line)["event"] for line in log.splitlines()]
   assert events == ["listening", "ready", "request", "request", "stopped"]

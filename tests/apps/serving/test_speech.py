@@ -13,7 +13,8 @@ import numpy as np
 import openai
 import pytest
 
-from tests import talkers
+from ns_jax import watermark
+from tests import talkers, waves
 from tests.talkers import ask
 
 TEXT = "Come in. Sit down. Tea?"
@@ -113,6 +114,25 @@ def test_server_sent_events(client):
   assert {delta["type"] for delta in deltas} == {"speech.audio.delta"}
   heard = b"".join(base64.b64decode(delta["audio"]) for delta in deltas)
   assert heard == talkers.said(TEXT).tobytes()
+
+
+@pytest.mark.parametrize("mark_key", [None, "mine"])
+def test_what_is_marked_is_found(mark_key):
+  """As long as before, and nearly the same."""
+  spoken = waves.syllables()
+
+  class Speaker(talkers.Whistler):
+    def say(self, parts):
+      return [spoken for _ in parts]
+
+  with talkers.serving(Speaker(), mark_key=mark_key) as url:
+    answer = httpx.post(url + ROUTE, json=ask("One. Two."))
+  heard = talkers.samples(answer.content) / 32767.0
+  assert watermark.detect([heard], "mine").is_marked == bool(mark_key)
+  assert not watermark.detect([heard], "another").is_marked
+  change = heard - np.tile(spoken, 2)
+  share = np.sum(change**2) / np.sum(heard**2)
+  assert share < (0.1 if mark_key else 1e-6)
 
 
 def test_curl(url, tmp_path):

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Voices that are uploaded, by people and by others."""
 
+import concurrent.futures
 import errno
+import functools
 import io
 import logging
 import os
 import pathlib
+import time
 import tracemalloc
 
 import av
@@ -222,6 +225,27 @@ def test_kept_exactly(tmp_path):
     uploads.write(path, first, talkers.SPEC)
     again = uploads.read(path, talkers.SPEC, 5.0)
     np.testing.assert_array_equal(first, again)
+
+
+def test_a_kept_voice_is_heard_once(tmp_path):
+  heard = []
+
+  class Listening(talkers.Whistler):
+    def listen(self, wav):
+      heard.append(wav)
+      time.sleep(0.2)  # until all others have come
+      return super().listen(wav)
+
+  (tmp_path / f"{b'bob'.hex()}.wav").write_bytes(talkers.prompt(3))
+  with talkers.serving(Listening(), voices_dir=tmp_path) as url:
+    heard.clear()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+      asked = [ask("Hi.", voice="bob")] * 8
+      post = functools.partial(httpx.post, f"{url}/v1/audio/speech")
+      answers = list(pool.map(lambda body: post(json=body), asked))
+  expected = talkers.said("Hi.", voice_seed=3).tobytes()
+  assert {answer.content for answer in answers} == {expected}
+  assert len(heard) == 1
 
 
 def test_a_kept_voice_whose_file_is_gone_or_damaged(tmp_path):
