@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few seconds of somebody's voice to what a model listens to."""
 
+import warnings
+
 import jax.numpy as jnp
 import librosa
 import numpy as np
@@ -82,7 +84,10 @@ class Listener:
         f"the prompt is silent ({level_dbfs:.0f} dBFS); "
         "give a recording of someone speaking"
       )
-    speech, _ = librosa.effects.trim(wav, top_db=40)
+    with warnings.catch_warnings():
+      # What librosa imports here would ask for widgets in a notebook.
+      warnings.filterwarnings("ignore", "IProgress not found")
+      speech, _ = librosa.effects.trim(wav, top_db=40)
     seconds = len(speech) / spec.sample_rate_hz
     if seconds < MIN_PROMPT_SEC:
       raise UserError(
