@@ -46,7 +46,7 @@ def _fields(
     needed = schema.get("required", ())
     for field, about in schema["properties"].items():
       default = "needed" if field in needed else str(about.get("default", ""))
-      words = [about.get("description", ""), *about.get("enum", ())]
-      said = ", ".join(word for word in words if word)
-      rows.append((pages.code(field), default, said))
+      choices = ", ".join(about.get("enum", ()))
+      said = [f"{choices}." if choices else "", about.get("description", "")]
+      rows.append((pages.code(field), default, " ".join(filter(None, said))))
   return rows

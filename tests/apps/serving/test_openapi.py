@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever its OpenAPI allows, and much that it does not, is answered well."""
 
+import httpx
 import hypothesis
 import pytest
 import schemathesis
@@ -26,6 +27,14 @@ CHECKS = [
 def url():
   with talkers.serving() as url:
     yield url
+
+
+def test_the_page_has_what_may_be_asked_for(url):
+  page = httpx.get(f"{url}/docs").text
+  routes = httpx.get(f"{url}/openapi.json").json()["paths"]
+  assert all(route in page for route in routes)
+  assert "audio, sse. sse: base64 pieces" in page
+  assert "mp3, opus, flac, wav, pcm." in page
 
 
 @pytest.mark.parametrize(
