@@ -16,7 +16,6 @@ from urllib import parse
 
 import pytest
 
-_ALWAYS = contextlib.ExitStack()  # what lives as long as the process
 PAGE = 7  # names of a listing; small, so that there are several
 
 
@@ -59,28 +58,20 @@ class _Refused(Exception):
   """A status other than success."""
 
 
-@contextlib.contextmanager
-def serving(storage: Storage) -> Iterator[Storage]:
-  """Answers on a port of this machine, `storage.url`, until the end."""
+@functools.cache
+def _shared() -> Storage:
+  """One server a process, because TensorStore keeps to the first it is told.
+
+  It is never told to end: an interpreter that is ending has no more threads
+  that could hear it.
+  """
+  storage = Storage("bucket")
   handler = type("Handler", (_Handler,), {"storage": storage})
   server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
   server.daemon_threads = True
   server.handle_error = lambda request, address: None  # who asked has gone
   storage.url = f"http://127.0.0.1:{server.server_port}"
-  thread = threading.Thread(target=server.serve_forever, daemon=True)
-  thread.start()
-  try:
-    yield storage
-  finally:
-    server.shutdown()
-    server.server_close()
-
-
-@functools.cache
-def _shared() -> Storage:
-  """One server a process, because TensorStore keeps to the first it is told."""
-  storage = Storage("bucket")
-  _ALWAYS.enter_context(serving(storage))
+  threading.Thread(target=server.serve_forever, daemon=True).start()
   return storage
 
 
