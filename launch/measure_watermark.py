@@ -21,7 +21,7 @@ import numpy as np
 import pesq
 import soxr
 
-from ns_jax import audio, files, watermark
+from ns_jax import audio_files, files, watermark
 from ns_jax.audio import AudioSpec
 from ns_jax.inference.codec import SpeechCodec
 
@@ -203,7 +203,7 @@ def main() -> None:
   args = parser.parse_args()
   spec = AudioSpec(sample_rate_hz=RATE_HZ)
   size = round(args.seconds * RATE_HZ)
-  waves = (audio.read_audio(path, spec)[:size] for path in args.paths)
+  waves = (audio_files.read(path, spec)[:size] for path in args.paths)
   long = (wav for wav in waves if len(wav) == size)
   waves = list(itertools.islice(long, args.clips))
   marked = [watermark.mark(wav, RATE_HZ) for wav in waves]

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from ns_jax import audio
+from ns_jax import audio_files
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 
@@ -36,7 +36,7 @@ def read_blocks(
   Raises:
     UserError: the file cannot be used, or turns out to be damaged.
   """
-  path = audio.check_readable(path)
+  path = audio_files.check_readable(path)
   num_samples = 0
   for wav in _resampled(path, spec):
     num_samples += len(wav)
@@ -134,7 +134,7 @@ def _resampled(path: pathlib.Path, spec: AudioSpec) -> Iterator[np.ndarray]:
   """Yields mono samples [S] float32 at the spec's rate."""
   resampler, rate_hz = None, 0
   for samples, rate_hz_now in _decoded(path):
-    audio.check_samples(path, samples)
+    audio_files.check_samples(path, samples)
     mono = samples.mean(axis=1)
     if rate_hz not in (0, rate_hz_now):
       raise UserError(f"{path}: changes its sample rate on the way")
@@ -151,7 +151,7 @@ def _resampled(path: pathlib.Path, spec: AudioSpec) -> Iterator[np.ndarray]:
 def _decoded(path: pathlib.Path) -> Iterator[tuple[np.ndarray, int]]:
   """Yields samples [S, channels] float32 and their rate in Hz."""
   try:
-    file = audio.open_sound(path)
+    file = audio_files.open_sound(path)
   except (soundfile.LibsndfileError, RuntimeError):
     yield from _by_ffmpeg(path)
     return
@@ -160,7 +160,7 @@ def _decoded(path: pathlib.Path) -> Iterator[tuple[np.ndarray, int]]:
       # soundfile seeks after every block, which an MP3 does not survive.
       yield from _by_ffmpeg(path)
       return
-    audio.refuse_cut_off(path, file.extra_info)
+    audio_files.refuse_cut_off(path, file.extra_info)
     size = round(_BLOCK_SEC * file.samplerate)
     size = max(1, min(size, _BLOCK_VALUES // file.channels))
     num_samples = 0
@@ -170,7 +170,7 @@ def _decoded(path: pathlib.Path) -> Iterator[tuple[np.ndarray, int]]:
         yield block, file.samplerate
     except (soundfile.LibsndfileError, RuntimeError) as error:
       raise UserError(f"{path}: is damaged ({error})") from error
-    if num_samples < audio.WHOLE * file.frames:
+    if num_samples < audio_files.WHOLE * file.frames:
       raise UserError(
         f"{path}: is cut off: {file.frames} samples promised, "
         f"{num_samples} there"
@@ -180,9 +180,9 @@ def _decoded(path: pathlib.Path) -> Iterator[tuple[np.ndarray, int]]:
 def _by_ffmpeg(path: pathlib.Path) -> Iterator[tuple[np.ndarray, int]]:
   begun = False
   try:
-    container = audio.open_container(path)
+    container = audio_files.open_container(path)
     if container is None:
-      raise audio.not_audio(path)
+      raise audio_files.not_audio(path)
     with container:
       resampler = av.AudioResampler(format="fltp")
       for frame in container.decode(audio=0):
@@ -191,5 +191,5 @@ def _by_ffmpeg(path: pathlib.Path) -> Iterator[tuple[np.ndarray, int]]:
           yield part.to_ndarray().T, part.sample_rate
   except (av.FFmpegError, ValueError) as error:
     if not begun:
-      raise audio.not_audio(path) from error
+      raise audio_files.not_audio(path) from error
     raise UserError(f"{path}: is damaged ({error})") from error

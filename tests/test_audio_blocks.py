@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ns_jax import audio, audio_blocks, files
+from ns_jax import audio_blocks, audio_files, files
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 
@@ -37,7 +37,7 @@ def test_blocks_joined_are_the_whole(tmp_path, name, rate_hz, channels):
   soundfile.write(path, _tone(23.4, rate_hz, channels), rate_hz)
   blocks = list(audio_blocks.read_blocks(path, SPEC))
   assert len(blocks) >= 3
-  whole = audio.read_audio(path, SPEC)
+  whole = audio_files.read(path, SPEC)
   joined = np.concatenate(blocks)
   assert abs(len(joined) - len(whole)) <= 1
   size = min(len(joined), len(whole))

@@ -8,7 +8,7 @@ import pytest
 import scipy.signal
 import soundfile
 
-from ns_jax import audio, audio_formats
+from ns_jax import audio, audio_files, audio_formats
 from ns_jax.errors import UserError
 
 RATE_HZ = 16_000
@@ -45,7 +45,7 @@ def test_exact_formats_keep_sixteen_bits(wav, format, tmp_path):
   # Its header knows no length, and still every sample is found.
   path = tmp_path / f"sent.{format}"
   path.write_bytes(b"".join(_pushed(wav, format)))
-  samples, rate_hz = audio.decode(path)
+  samples, rate_hz = audio_files.decode(path)
   assert rate_hz == RATE_HZ
   np.testing.assert_array_equal(32768 * samples[:, 0], audio.to_int16(wav))
 

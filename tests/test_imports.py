@@ -18,6 +18,7 @@ LEVELS = (
   ("paths",),
   ("files",),
   ("audio", "masks", "sharding", "text", "watermark"),
+  ("audio_files",),
   ("audio_blocks", "audio_formats", "diffusion", "dsp", "figures", "nn"),
   ("losses", "models", "training"),
   ("singing", "stages"),
@@ -34,6 +35,7 @@ OPEN_TO = {
   "data_pipelines": {
     "array_types",
     "audio",
+    "audio_files",
     "dsp",
     "errors",
     "files",

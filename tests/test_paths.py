@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ns_jax import audio, files, paths
+from ns_jax import audio_files, files, paths
 from ns_jax.errors import UserError
 from tests import gcs
 
@@ -35,9 +35,9 @@ def test_examples_are_found_from_anywhere(monkeypatch, tmp_path):
   none = pathlib.Path("examples/none.wav")
   assert paths.or_example(none) == none
   with pytest.raises(UserError, match="examples/none.wav: no such audio file"):
-    audio.decode(none)
+    audio_files.decode(none)
   with pytest.raises(UserError, match="twinkle.musicxml: not readable"):
-    audio.decode(name)
+    audio_files.decode(name)
   name.parent.mkdir()
   name.touch()  # what is there comes first
   assert paths.or_example(name) == name

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator
 
 from data_pipelines.corpora.corpus import Note
-from ns_jax import audio
+from ns_jax import audio_files
 from ns_jax.errors import UserError
 
 _LONGEST_LINE_BYTES = 65_536
@@ -147,13 +147,13 @@ def walk_audio(root: pathlib.Path, notes: list[Note]) -> Iterator[pathlib.Path]:
         seen.add(identity)
     folders.sort()
     for name in sorted(names):
-      if os.path.splitext(name)[1].lower() in audio.SUFFIXES:
+      if os.path.splitext(name)[1].lower() in audio_files.SUFFIXES:
         yield pathlib.Path(folder, name)
 
 
 def find_audio(stem: pathlib.Path) -> pathlib.Path:
   """The audio file of that name, whatever its suffix; .wav if there is none."""
-  for suffix in audio.SUFFIXES:
+  for suffix in audio_files.SUFFIXES:
     path = stem.with_name(stem.name + suffix)
     if os.path.lexists(path):
       return path

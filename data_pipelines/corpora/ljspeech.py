@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from data_pipelines.corpora import listing, manifest
 from data_pipelines.corpora.corpus import Note
 from data_pipelines.corpora.listing import Clip
-from ns_jax import audio
+from ns_jax import audio_files
 
 _TABLE = "metadata.csv"
 
@@ -30,7 +30,7 @@ def clips(root: pathlib.Path, notes: list[Note]) -> Iterator[Clip]:
     if not name or path is None:
       listing.reject(notes, "names no file of the corpus", file=place)
       continue
-    if path.suffix.lower() not in audio.SUFFIXES:
+    if path.suffix.lower() not in audio_files.SUFFIXES:
       path = listing.find_audio(path)
     told.add(str(path))
     # The last column is normalised, where there are two.

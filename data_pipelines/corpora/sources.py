@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from data_pipelines.corpora import layouts
 from data_pipelines.corpora.corpus import Note
 from data_pipelines.corpora.listing import Clip
-from ns_jax import audio
+from ns_jax import audio_files
 from ns_jax.errors import UserError
 
 Decoded = tuple[np.ndarray, int]  # samples [S, channels] float32, rate in Hz
@@ -86,7 +86,7 @@ class Folder:
     for clip in clips:
       yield (
         clip,
-        lambda max_sec, clip=clip: audio.decode(
+        lambda max_sec, clip=clip: audio_files.decode(
           clip.file,
           start_sec=clip.start_sec,
           end_sec=clip.end_sec,

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ns_jax import audio
+from ns_jax import audio, audio_files
 from ns_jax.api.audio import Audio
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
@@ -34,7 +34,7 @@ def read(recording: Recording, spec: AudioSpec) -> np.ndarray:
     UserError: it cannot be used.
   """
   if isinstance(recording, str | os.PathLike):
-    return audio.read_audio(os.path.expanduser(recording), spec)
+    return audio_files.read(os.path.expanduser(recording), spec)
   if not is_wave(recording):
     raise UserError(
       f"a recording is a file or (wave, sample rate), "
@@ -47,7 +47,7 @@ def read(recording: Recording, spec: AudioSpec) -> np.ndarray:
     raise UserError(
       f"a wave at {rate_hz} Hz: give its sample rate, {low} to {high} Hz"
     )
-  audio.check_samples("the wave", samples)
+  audio_files.check_samples("the wave", samples)
   return audio.to_mono(samples, round(rate_hz), spec)
 
 

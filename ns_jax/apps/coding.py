@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from ns_jax import audio, audio_blocks, files
+from ns_jax import audio_blocks, audio_files, files
 from ns_jax.errors import UserError
 from ns_jax.inference import code_files, streams
 from ns_jax.inference.codec import SpeechCodec
@@ -77,7 +77,7 @@ def encode(
       writer.finish(num_samples)
     return num_samples / codec.spec.sample_rate_hz
 
-  pairs = _pairs(sources, target, audio.SUFFIXES, (code_files.SUFFIX,))
+  pairs = _pairs(sources, target, audio_files.SUFFIXES, (code_files.SUFFIX,))
   return _each(pairs, encode_file, "encode", overwrite)
 
 

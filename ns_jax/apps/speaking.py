@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import tqdm
 
-from ns_jax import api, audio, audio_formats, watermark
+from ns_jax import api, audio_files, audio_formats, watermark
 from ns_jax.api import Manner, Rendition, Sampling
 from ns_jax.apps import marking
 from ns_jax.errors import UserError
@@ -112,7 +112,7 @@ def read_texts(path: pathlib.Path) -> list[str]:
   Raises:
     UserError: it cannot be read, or holds nothing.
   """
-  path = audio.check_readable(path, "text file")
+  path = audio_files.check_readable(path, "text file")
   try:
     content = path.read_text(encoding="utf-8-sig")
   except (OSError, UnicodeDecodeError) as error:

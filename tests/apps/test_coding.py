@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from ns_jax import audio
+from ns_jax import audio_files
 from ns_jax.apps import cli
 from ns_jax.apps.commands import shared
 from ns_jax.inference import code_files
@@ -70,7 +70,7 @@ def test_long_files_equal_the_whole(run, tmp_path):
   with code_files.Reader(codes) as reader:
     stored = np.concatenate(list(reader.blocks()))
   codec = codecs.codec()
-  read = audio.read_audio(wav, codec.spec)
+  read = audio_files.read(wav, codec.spec)
   np.testing.assert_array_equal(stored, codec.encode(read[None])[0][0])
   whole = codec.decode(codec.latents(stored[None]))[0, : len(samples)]
   np.testing.assert_allclose(samples, np.clip(whole, -1, 1), atol=1e-3)

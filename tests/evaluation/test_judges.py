@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from ns_jax import audio, evaluation
+from ns_jax import audio_files, evaluation
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
 from ns_jax.evaluation import hugging_face, judges, moonshine
@@ -110,7 +110,7 @@ def test_default_judges_hear_and_tell_apart():
   for package in PACKAGES:
     pytest.importorskip(package)
   spec = AudioSpec()
-  wav = audio.read_audio(moonshine.example(), spec)
+  wav = audio_files.read(moonshine.example(), spec)
   listeners = judges.Judges.load(make_options(), spec)
   heard = listeners.transcribe(wav)
   assert heard.startswith("Ever tried, ever failed") and "fail better" in heard

@@ -6,7 +6,8 @@ import types
 import numpy as np
 import pytest
 
-from ns_jax.audio import AudioSpec, read_audio, to_int16
+from ns_jax import audio_files
+from ns_jax.audio import AudioSpec, to_int16
 from ns_jax.errors import UserError
 from ns_jax.evaluation import reading, reading_judged
 from ns_jax.evaluation.contract import Context
@@ -77,8 +78,8 @@ def test_reading_is_compared_with_the_recording(context, monkeypatch):
   assert found["length_ratio"] == pytest.approx(1 + LONGER / DURATIONS.sum())
   assert all((context.run_dir / path).exists() for path in section.pictures)
   (row,) = section.rows
-  halved = read_audio(context.run_dir / row["revoiced"], SPEC)
-  recorded = read_audio(context.run_dir / row["recording"], SPEC)
+  halved = audio_files.read(context.run_dir / row["revoiced"], SPEC)
+  recorded = audio_files.read(context.run_dir / row["recording"], SPEC)
   np.testing.assert_allclose(halved, 0.5 * recorded, atol=1e-4)
 
 

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from ns_jax import audio
+from ns_jax import audio, audio_files
 from ns_jax.apps import cli
 from ns_jax.dsp import pitch
 from ns_jax.inference.align import SpeechAligner
@@ -50,7 +50,7 @@ def test_the_command_speaks_at_once_and_the_voice_follows(prompts, tmp_path):
 def test_what_is_said_is_heard(prompts):
   """An aligner finds phonemes where they were said, and no other ones."""
   model, aligner = Synthesizer.load(), SpeechAligner.load()
-  voice = model.encode_prompt(audio.read_audio(prompts / "high.wav", SPEC))
+  voice = model.encode_prompt(audio_files.read(prompts / "high.wav", SPEC))
   ids = Frontend().ids(TEXT)
   (speech,) = model.speak([Utterance(ids, voice)])
   ends = np.cumsum(speech.durations)

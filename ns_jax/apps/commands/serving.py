@@ -183,7 +183,7 @@ def _by_name(named: tuple[str, ...]) -> Mapping[str, pathlib.Path]:
 
 def _in_folder(folder: pathlib.Path | None) -> Mapping[str, pathlib.Path]:
   """The recordings of a folder, by their names without suffixes."""
-  from ns_jax import audio
+  from ns_jax import audio_files
   from ns_jax.apps.serving import voices
 
   if folder is None:
@@ -192,7 +192,7 @@ def _in_folder(folder: pathlib.Path | None) -> Mapping[str, pathlib.Path]:
     raise UserError(f"--voices {folder}: no such folder")
   prompts = {}
   for path in sorted(folder.iterdir()):
-    if path.suffix.lower() in audio.SUFFIXES:
+    if path.suffix.lower() in audio_files.SUFFIXES:
       try:
         prompts[voices.check_name(path.stem)] = path
       except UserError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ns_jax import audio, paths
+from ns_jax import audio_files, paths
 from ns_jax.api import TextToSpeech
 from ns_jax.errors import UserError
 from ns_jax.inference.codec import SpeechCodec
@@ -63,7 +63,7 @@ class House:
       UserError: it is missing, too long or no audio.
     """
     try:
-      samples, rate_hz = audio.decode(
+      samples, rate_hz = audio_files.decode(
         uploaded(path, what), max_sec=self.limits.recording_sec
       )
     except UserError as error:
