@@ -10,7 +10,6 @@ import tqdm
 
 from ns_jax import api, audio_files, audio_formats, watermark
 from ns_jax.api import Manner, Rendition, Sampling
-from ns_jax.apps import marking
 from ns_jax.errors import UserError
 from ns_jax.text import sentences
 
@@ -28,7 +27,7 @@ def synthesize(
   manner: Manner,
   seed: int,
   overwrite: bool,
-  mark: bool = False,
+  mark_key: str | None = None,
   folder_format: str | None = None,
 ) -> float:
   """Says texts in the voice of the prompts.
@@ -43,7 +42,7 @@ def synthesize(
     manner: how to speak.
     seed: of the diffusion's noise.
     overwrite: replace files that are there already.
-    mark: put a mark on it that `ns-jax detect` finds.
+    mark_key: of a mark that `ns-jax detect` finds; None: there is none.
     folder_format: write 1.<format>, 2.<format>, ... to `out`.
 
   Returns:
@@ -72,7 +71,7 @@ def synthesize(
   hidden: Any = {"disable": True} if len(pairs) == 1 else {}
   for text, target in tqdm.tqdm(pairs, desc="speak", unit="text", **hidden):
     (said,) = tts.say([api.Line(text, speaker, seed, manner)])
-    _save(said, target, mark)
+    _save(said, target, mark_key)
     seconds += said.seconds
   return seconds
 
@@ -87,7 +86,7 @@ def stream(
   sampling: Sampling,
   manner: Manner,
   seed: int,
-  mark: bool = False,
+  mark_key: str | None = None,
 ) -> float:
   """Writes speech while it is made, for who listens; see `synthesize`."""
   tts = api.load(model)
@@ -96,8 +95,8 @@ def stream(
   pieces = tts.stream(
     text, prompts or None, seed=seed, manner=manner, sampling=sampling
   )
-  if mark:
-    pieces = watermark.marked(pieces, tts.sample_rate_hz, marking.key())
+  if mark_key is not None:
+    pieces = watermark.marked(pieces, tts.sample_rate_hz, mark_key)
   for wav in pieces:
     num_samples += len(wav)
     out.write(encoder.push(wav))
@@ -136,12 +135,12 @@ def convert_voice(
   model: str,
   steps: int,
   overwrite: bool,
-  mark: bool = False,
+  mark_key: str | None = None,
 ) -> float:
   """Says a recording again in the voice of the prompts; see `synthesize`."""
   target = _writable(out, overwrite)
   said = api.load(model).convert(source, text, prompts, steps=steps)
-  _save(said, target, mark)
+  _save(said, target, mark_key)
   return said.seconds
 
 
@@ -155,13 +154,13 @@ def enhance(
   model: str,
   steps: int,
   overwrite: bool,
-  mark: bool = False,
+  mark_key: str | None = None,
 ) -> float:
   """Says a noisy recording again without the noise; see `synthesize`."""
   target = _writable(out, overwrite)
   tts = api.load(model)
   said = tts.enhance(source, text, prompts, noise, steps=steps)
-  _save(said, target, mark)
+  _save(said, target, mark_key)
   return said.seconds
 
 
@@ -175,7 +174,7 @@ def sing(
   rendition: Rendition,
   seed: int,
   overwrite: bool,
-  mark: bool = False,
+  mark_key: str | None = None,
 ) -> float:
   """Sings a score, or as another recording does; see `synthesize`.
 
@@ -188,7 +187,7 @@ def sing(
     rendition: transposition, and what a score does not say.
     seed: of the diffusion's noise.
     overwrite: replace a file that is there already.
-    mark: see `synthesize`.
+    mark_key: see `synthesize`.
 
   Returns:
     Seconds of song.
@@ -205,12 +204,12 @@ def sing(
       transpose_semitones=rendition.transpose_semitones,
       seed=seed,
     )
-  _save(sung, target, mark)
+  _save(sung, target, mark_key)
   return sung.seconds
 
 
-def _save(said: api.Audio, target: pathlib.Path, mark: bool) -> None:
-  (said.marked(marking.key()) if mark else said).save(target)
+def _save(said: api.Audio, target: pathlib.Path, mark_key: str | None) -> None:
+  (said if mark_key is None else said.marked(mark_key)).save(target)
 
 
 def _targets(

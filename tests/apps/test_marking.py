@@ -98,6 +98,9 @@ def test_a_key_of_ones_own(monkeypatch):
   monkeypatch.setenv("NS_JAX_MARK_KEY", "")
   status, _, stderr = run("detect", "mine.wav")
   assert status == 2 and "NS_JAX_MARK_KEY is empty" in stderr
+  monkeypatch.setattr(api, "load", None)  # nothing is spoken before
+  status, _, stderr = run("sing", *VERBS["sing"], "--out", "no.wav", "--mark")
+  assert status == 2 and "NS_JAX_MARK_KEY is empty" in stderr
 
 
 def test_files_that_are_no_audio():

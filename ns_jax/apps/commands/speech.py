@@ -93,7 +93,7 @@ def synthesize(
   """
   if (text is None) == (text_file is None):
     raise UserError("give one of --text and --text-file")
-  from ns_jax.apps import speaking
+  from ns_jax.apps import marking, speaking
   from ns_jax.inference.sampling import Sampling
   from ns_jax.inference.utterance import Manner
 
@@ -104,7 +104,7 @@ def synthesize(
     sampling=Sampling(solver, steps, temperature, guidance),
     manner=Manner(speed, pitch, energy),
     seed=seed,
-    mark=mark,
+    mark_key=marking.key() if mark else None,
   )
   if out == _STDOUT:
     with shared.piped() as stdout:
@@ -148,7 +148,7 @@ def convert(
 
   Example: ns-jax convert me.wav --text "Hello." --prompt you.wav --out out.wav
   """
-  from ns_jax.apps import speaking
+  from ns_jax.apps import marking, speaking
 
   terminal.cache_compiled()
   seconds = speaking.convert_voice(
@@ -159,7 +159,7 @@ def convert(
     model=model,
     steps=steps,
     overwrite=overwrite,
-    mark=mark,
+    mark_key=marking.key() if mark else None,
   )
   return _done(out, seconds, "speech")
 
@@ -194,7 +194,7 @@ def enhance(
 
   Example: ns-jax enhance street.wav --text "Hello." --prompt me.wav --out o.wav
   """
-  from ns_jax.apps import speaking
+  from ns_jax.apps import marking, speaking
 
   terminal.cache_compiled()
   seconds = speaking.enhance(
@@ -206,7 +206,7 @@ def enhance(
     model=model,
     steps=steps,
     overwrite=overwrite,
-    mark=mark,
+    mark_key=marking.key() if mark else None,
   )
   return _done(out, seconds, "speech")
 
@@ -256,7 +256,7 @@ def sing(
 
   Example: ns-jax sing twinkle.musicxml --prompt voice.wav --out song.wav
   """
-  from ns_jax.apps import speaking
+  from ns_jax.apps import marking, speaking
   from ns_jax.singing.plan import Rendition
 
   terminal.cache_compiled()
@@ -275,7 +275,7 @@ def sing(
     rendition=rendition,
     seed=seed,
     overwrite=overwrite,
-    mark=mark,
+    mark_key=marking.key() if mark else None,
   )
   return _done(out, seconds, "song")
 
