@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import collections
 import dataclasses
-import ipaddress
 import itertools
 import json
 import sys
@@ -22,6 +21,8 @@ import urllib.parse
 
 import httpx
 import numpy as np
+
+from ns_jax.apps import addresses
 
 TEXTS = (
   "The kettle is on.",
@@ -166,11 +167,7 @@ async def _listed(client: httpx.AsyncClient, path: str) -> list[dict]:
 
 def is_local(url: str) -> bool:
   """Whether a server is on this machine."""
-  host = urllib.parse.urlsplit(url).hostname or ""
-  try:
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
-  except ValueError:
-    return False
+  return addresses.is_own(urllib.parse.urlsplit(url).hostname or "")
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import jax
 from absl import app, flags
 
+from ns_jax import compiled
 from ns_jax.apps import config_files, processes, terminal
 from ns_jax.errors import UserError
 
@@ -61,7 +62,7 @@ def run(argv: Sequence[str]) -> None:
       "--text, --prompt and --out are for speaking: add --mode=synthesize"
     )
   processes.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-  terminal.cache_compiled()
+  compiled.keep()
   processes.agree_on_versions()
   # After the processes have met, because these reach for devices and data.
   from ns_jax.apps import jobs

@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import soundfile
 
+from ns_jax.apps import addresses
 from ns_jax.apps.serving import logs, server, service
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
@@ -132,7 +133,7 @@ def serving(engine=None, **settings):
       thread = threading.Thread(target=running.run)
       thread.start()
       try:
-        url = server.url(listening)
+        url = addresses.url(listening)
         wait_until_ready(url)
         yield url
       finally:

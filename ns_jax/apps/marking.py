@@ -23,6 +23,15 @@ def key() -> str:
   return found
 
 
+def key_if(wanted: bool) -> str | None:
+  """The key of marks for what is to be spoken; None: it is not to be marked.
+
+  Raises:
+    UserError: see `key`.
+  """
+  return key() if wanted else None
+
+
 def detect(path: str, key: str) -> Detection:
   """Looks for the mark of a key in an audio file of any length.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import absl.logging
 
-from ns_jax import compiled, files
+from ns_jax import files
 from ns_jax.errors import Preempted, UnreachableError, UserError
 
 BROKEN, FAILED, STOPPED, PREEMPTED = 1, 2, 130, 143  # exit statuses
@@ -48,11 +48,6 @@ def hushed() -> Iterator[None]:
     del os.environ[variable]
     if before is not None:
       os.environ[variable] = before
-
-
-def cache_compiled() -> None:
-  """Keeps compiled programs, so that what goes on does not compile again."""
-  compiled.keep()
 
 
 def guarded(run: Callable[[], int | None]) -> int | None:

@@ -3,6 +3,7 @@
 
 import dataclasses
 
+from ns_jax import compiled
 from ns_jax.apps import terminal
 from ns_jax.apps.commands import shared
 
@@ -58,7 +59,7 @@ def bench() -> shared.Done:
 
   from ns_jax.apps import measuring
 
-  terminal.cache_compiled()
+  compiled.keep()
   machine = measuring.machine()
   figures = list(tqdm.tqdm(measuring.measure(), "measured", leave=False))
   width = max(len(figure.name) for figure in figures)

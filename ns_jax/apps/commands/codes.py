@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ns_jax.apps import terminal
+from ns_jax import compiled
 from ns_jax.apps.commands import options, shared
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def encode(
   from ns_jax.apps import coding
   from ns_jax.inference.codec import SpeechCodec
 
-  terminal.cache_compiled()
+  compiled.keep()
   loaded = SpeechCodec.load(codec)
   return _done(
     target,
@@ -86,7 +86,7 @@ def decode(
   from ns_jax.apps import coding
   from ns_jax.inference.codec import SpeechCodec
 
-  terminal.cache_compiled()
+  compiled.keep()
   loaded = SpeechCodec.load(codec)
   summary = coding.decode(sources, target, codec=loaded, overwrite=overwrite)
   return _done(target, summary)

@@ -5,7 +5,6 @@ import logging
 
 import click
 
-from ns_jax.apps import terminal
 from ns_jax.apps.commands import shared
 from ns_jax.errors import UserError
 
@@ -84,17 +83,17 @@ def demo(
         f"the page needs {error.name}; pip install 'ns_jax[demo]'"
       ) from error
     from ns_jax import api
+    from ns_jax.apps import addresses
     from ns_jax.apps.page.house import House, Limits
     from ns_jax.inference.codec import SpeechCodec
 
-    terminal.cache_compiled()
     with serving.listen(host, port) as bound:
       house = House(
         {model: api.load(model) for model in models},
         SpeechCodec.load(),
         Limits(max_characters, max_upload_mb, max_seconds),
       )
-      address = serving.address(bound)
+      address = addresses.url(bound)
       app = serving.application(house, root_path)
       _LOGGER.info("%s (Ctrl-C ends it)", address)
       serving.run(app, bound)

@@ -5,7 +5,7 @@ import pathlib
 
 import click
 
-from ns_jax.apps import terminal
+from ns_jax import compiled
 from ns_jax.apps.commands import options, shared
 
 
@@ -109,7 +109,7 @@ def prepare(
   from data_pipelines.features.clip_audio import Limits
   from ns_jax.apps import preparing
 
-  terminal.cache_compiled()
+  compiled.keep()
   summary = preparing.prepare(
     preparing.Request(
       source=source,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from ns_jax.apps import terminal
+from ns_jax import compiled
 from ns_jax.apps.commands import options, shared
 from ns_jax.errors import UserError
 
@@ -18,13 +18,7 @@ _FILE = click.Path(path_type=pathlib.Path)
 
 
 @shared.verb()
-@click.option(
-  "--model",
-  default="shipped",
-  show_default=True,
-  metavar="FOLDER",
-  help="Bundle or workdir of ns2 or ns1; 'shipped' comes along.",
-)
+@options.MODEL
 @click.option(
   "--voice",
   "named",
@@ -123,7 +117,7 @@ def serve(
 
   Example: ns-jax serve --voice anna=anna.wav
   """
-  from ns_jax.apps import marking
+  from ns_jax.apps import addresses, marking
 
   try:
     from ns_jax.apps.serving import engine, logs, server, service, settings
@@ -134,17 +128,18 @@ def serve(
     ) from error
   prompts = {**_in_folder(voices), **_by_name(named)}
   key = _read_key(api_key_file)
-  mark_key = marking.key() if mark else None
+  mark_key = marking.key_if(mark)
   kept = registry.held(voices_dir) if voices_dir else contextlib.nullcontext()
   with kept, server.listen(host, port) as listening:
-    url = server.url(listening)
-    access = settings.Access(key, server.is_local(listening))
+    url = addresses.url(listening)
+    is_local = addresses.is_own(listening.getsockname()[0])
+    access = settings.Access(key, is_local)
     if not (access.is_local or key or no_key):
       raise UserError(
         f"--host {host} can be reached from other machines: give a key with "
         f"--api-key-file or {_KEY_VARIABLE}, or --no-key to let anybody in"
       )
-    terminal.cache_compiled()
+    compiled.keep()
     logs.to_stderr()
     limits = settings.Limits(
       max_requests=max_requests,

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from ns_jax.apps import terminal
 from ns_jax.apps.commands import options, shared
 from ns_jax.errors import UserError
 
@@ -97,14 +96,13 @@ def synthesize(
   from ns_jax.inference.sampling import Sampling
   from ns_jax.inference.utterance import Manner
 
-  terminal.cache_compiled()
   texts = speaking.read_texts(text_file) if text_file else [text or ""]
   how: Any = dict(
     model=model,
     sampling=Sampling(solver, steps, temperature, guidance),
     manner=Manner(speed, pitch, energy),
     seed=seed,
-    mark_key=marking.key() if mark else None,
+    mark_key=marking.key_if(mark),
   )
   if out == _STDOUT:
     with shared.piped() as stdout:
@@ -150,7 +148,6 @@ def convert(
   """
   from ns_jax.apps import marking, speaking
 
-  terminal.cache_compiled()
   seconds = speaking.convert_voice(
     source,
     text,
@@ -159,7 +156,7 @@ def convert(
     model=model,
     steps=steps,
     overwrite=overwrite,
-    mark_key=marking.key() if mark else None,
+    mark_key=marking.key_if(mark),
   )
   return _done(out, seconds, "speech")
 
@@ -196,7 +193,6 @@ def enhance(
   """
   from ns_jax.apps import marking, speaking
 
-  terminal.cache_compiled()
   seconds = speaking.enhance(
     source,
     text,
@@ -206,7 +202,7 @@ def enhance(
     model=model,
     steps=steps,
     overwrite=overwrite,
-    mark_key=marking.key() if mark else None,
+    mark_key=marking.key_if(mark),
   )
   return _done(out, seconds, "speech")
 
@@ -259,7 +255,6 @@ def sing(
   from ns_jax.apps import marking, speaking
   from ns_jax.singing.plan import Rendition
 
-  terminal.cache_compiled()
   rendition = Rendition(
     transpose_semitones=transpose,
     glide_sec=glide,
@@ -275,7 +270,7 @@ def sing(
     rendition=rendition,
     seed=seed,
     overwrite=overwrite,
-    mark_key=marking.key() if mark else None,
+    mark_key=marking.key_if(mark),
   )
   return _done(out, seconds, "song")
 

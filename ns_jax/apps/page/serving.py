@@ -82,12 +82,6 @@ def listen(host: str, port: int) -> socket.socket:
   return bound
 
 
-def address(bound: socket.socket) -> str:
-  """What to open in a browser on this machine."""
-  host, port = bound.getsockname()[:2]
-  return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def server(app: Application) -> uvicorn.Server:
   """The server; tests run it beside themselves."""
   return uvicorn.Server(

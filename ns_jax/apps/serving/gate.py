@@ -6,7 +6,6 @@ One line of JSON for each request, with neither text nor key.
 
 import asyncio
 import hmac
-import ipaddress
 import logging
 import re
 import secrets
@@ -17,6 +16,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ns_jax.apps import addresses
 from ns_jax.apps.serving import failures, logs
 from ns_jax.apps.serving.failures import Failure
 from ns_jax.apps.serving.metrics import Metrics
@@ -198,8 +198,4 @@ def _refuse_other_sites(headers: Headers) -> None:
 def _is_local(host: str) -> bool:
   """Whether a name, with or without a port, is of this machine."""
   match = re.fullmatch(r"\[?(.*?)\]?(?::\d+)?", host)
-  name = match[1].lower() if match else ""
-  try:
-    return name == "localhost" or ipaddress.ip_address(name).is_loopback
-  except ValueError:
-    return False
+  return addresses.is_own(match[1] if match else "")

@@ -3,7 +3,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import math
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http import h11_impl
 
+from ns_jax.apps import addresses
 from ns_jax.apps.serving import app
 from ns_jax.apps.serving.service import Service, Settings
 from ns_jax.errors import UserError
@@ -44,17 +44,6 @@ def listen(host: str, port: int) -> socket.socket:
       f"cannot listen at {host}, port {port} ({error}); choose others with "
       "--host and --port"
     ) from error
-
-
-def is_local(listening: socket.socket) -> bool:
-  """Whether only this machine can reach a socket."""
-  return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
-
-
-def url(listening: socket.socket) -> str:
-  """Where a browser finds it."""
-  address, port = listening.getsockname()[:2]
-  return f"http://{f'[{address}]' if ':' in address else address}:{port}"
 
 
 class _Connection(h11_impl.H11Protocol):
@@ -117,7 +106,8 @@ class Running(uvicorn.Server):
     self.should_exit = self._service.is_stopping = True
 
   async def _serve_all(self) -> None:
-    _logger.info("listening", extra={"facts": {"url": url(self._listening)}})
+    facts = {"url": addresses.url(self._listening)}
+    _logger.info("listening", extra={"facts": facts})
     starting = asyncio.create_task(self._service.start())
     starting.add_done_callback(self._end_if_failed)
     try:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ns_jax.api import Audio
+from ns_jax.apps import addresses
 from ns_jax.apps.page import keeping, serving
 from ns_jax.audio import AudioSpec
 from ns_jax.errors import UserError
@@ -180,6 +181,6 @@ def served(house, prefix="") -> Iterator[str]:
     thread.start()
     while not server.started:
       time.sleep(0.05)
-    yield serving.address(bound) + prefix
+    yield addresses.url(bound) + prefix
     server.should_exit = True
     thread.join()

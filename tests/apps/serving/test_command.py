@@ -12,7 +12,7 @@ import httpx
 import pytest
 import soundfile
 
-from ns_jax.apps import cli
+from ns_jax.apps import addresses, cli
 from ns_jax.apps.serving import logs, server, voices
 from ns_jax.errors import UserError
 from tests import commands, speakers, talkers
@@ -81,7 +81,7 @@ def test_a_server_as_people_start_it(tmp_path):
   soundfile.write(voices / "anna.flac", speakers.voice(), 16_000)
   key = "secret-0123456789abcdef"
   with server.listen("127.0.0.1", 0) as free:
-    url = server.url(free)
+    url = addresses.url(free)
   words = [sys.executable, "-m", "ns_jax.apps.cli", "serve"]
   words += ["--port", url.rpartition(":")[2], "--model", str(bundle)]
   words += ["--voices", str(voices), "--max-batch", "2"]

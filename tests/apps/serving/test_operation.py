@@ -14,6 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ns_jax.apps import addresses
 from ns_jax.apps.serving import logs, server, service
 from ns_jax.errors import UserError
 from tests import commands, talkers
@@ -32,7 +33,7 @@ def url():
 def _process(folder, seconds=0.0):
   """Yields a server in a process of its own, and where its log grows."""
   with server.listen("127.0.0.1", 0) as free:
-    url = server.url(free)
+    url = addresses.url(free)
   log = folder / "log.jsonl"
   words = [sys.executable, "-m", "tests.talkers", url.rpartition(":")[2]]
   with (
@@ -96,7 +97,7 @@ def test_it_lives_before_it_is_ready():
     running = server.Running(service.Settings(load), listening)
     thread = threading.Thread(target=running.run)
     thread.start()
-    url = server.url(listening)
+    url = addresses.url(listening)
     try:
       assert httpx.get(f"{url}/healthz").json() == {"status": "starting"}
       assert httpx.get(f"{url}/readyz").status_code == 503
