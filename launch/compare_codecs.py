@@ -32,7 +32,7 @@ from data_pipelines import records
 from ns_jax import audio
 from ns_jax.apps import terminal
 from ns_jax.audio import AudioSpec
-from ns_jax.dsp import pitch
+from ns_jax.dsp import mel, pitch
 from ns_jax.evaluation import audio_metrics, clips, perceptual
 from ns_jax.inference.codec import SpeechCodec
 from ns_jax.models import quantizer
@@ -88,14 +88,12 @@ def main() -> None:
 def _coders(codec: SpeechCodec, args: argparse.Namespace) -> dict[str, Coder]:
   """What recordings are sent through, by name."""
   spec = codec.spec
-  bits = (codec.codebook_size - 1).bit_length()
   counts = args.codebooks or [
     1 << i for i in range(codec.num_codebooks.bit_length())
   ]
 
   def by_codec(count: int) -> Coder:
-    codec.check_count(count)
-    kbits_per_sec = count * bits * spec.frame_rate_hz / 1000
+    kbits_per_sec = codec.bits_per_sec(count) / 1000
     return lambda wav: (codec.reconstruct(wav, count), kbits_per_sec)
 
   coders: dict[str, Coder] = {"original": lambda wav: (wav, 256.0)}
@@ -163,7 +161,7 @@ def _measure(
   wav: np.ndarray, decoded: np.ndarray, spec: AudioSpec
 ) -> dict[str, float]:
   """All measures of one clip."""
-  mels = [clips.log_mel(w, spec) for w in (decoded, wav)]
+  mels = [mel.clip_log_mel(w, spec) for w in (decoded, wav)]
   f0_hz, reference_hz = (pitch.f0(w, spec, "dio") for w in (decoded, wav))
   return {
     "pesq_wb": perceptual.pesq_wb(decoded, wav, spec),

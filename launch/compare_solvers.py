@@ -24,6 +24,7 @@ import tqdm
 from data_pipelines.records import Records
 from ns_jax import audio
 from ns_jax.apps import terminal
+from ns_jax.dsp import mel
 from ns_jax.evaluation import (
   audio_metrics,
   clips,
@@ -148,7 +149,7 @@ def _distance_db(
     np.mean(
       [
         audio_metrics.log_mel_distance_db(
-          clips.log_mel(one.wav, spec), clips.log_mel(other.wav, spec)
+          mel.clip_log_mel(one.wav, spec), mel.clip_log_mel(other.wav, spec)
         )
         for one, other in zip(spoken, reference, strict=True)
       ]

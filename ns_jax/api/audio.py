@@ -84,23 +84,15 @@ class Audio:
     Args:
       width_in: inches; None: wide enough to read the phonemes.
     """
-    import jax.numpy as jnp
-
     from ns_jax import figures  # matplotlib takes its time
     from ns_jax.dsp import mel
 
-    frames = self.spec.num_frames(len(self.wav))
-    padded = np.zeros(self.spec.num_samples(frames + -frames % 160), np.float32)
-    padded[: len(self.wav)] = self.wav  # few lengths are compiled
-    log_mel = np.asarray(mel.log_mel(jnp.asarray(padded[None]), self.spec))[
-      0, :frames
-    ]
     labels = None
     if self.durations is not None:
       labels = (self.phonemes, self.durations)
     return figures.wave_figure(
       self.wav,
-      log_mel,
+      mel.clip_log_mel(self.wav, self.spec),
       self.spec,
       f0_hz=self.f0_hz,
       phonemes=labels,

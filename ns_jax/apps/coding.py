@@ -60,7 +60,7 @@ def encode(
     codec_id=codec.codec_id,
     spec=codec.spec,
     num_codebooks=num_codebooks,
-    bits_per_code=(codec.codebook_size - 1).bit_length(),
+    bits_per_code=codec.bits_per_code,
   )
 
   def encode_file(source: pathlib.Path, out: pathlib.Path) -> float:

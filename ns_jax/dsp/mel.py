@@ -4,6 +4,7 @@
 import functools
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,6 +13,7 @@ from ns_jax.audio import AudioSpec
 from ns_jax.dsp import stft
 
 LOG_FLOOR = 1e-5
+_PAD_FRAMES = 160  # clips are padded to multiples, so few shapes are compiled
 DB_PER_NEPER = 20.0 / math.log(10.0)  # a log-mel is in nepers
 # Slaney's scale: linear below 1 kHz, logarithmic above.
 _HZ_PER_MEL = 200.0 / 3.0
@@ -105,3 +107,22 @@ def log_mel(wav: Array, spec: AudioSpec) -> Array:
     num_mels=spec.num_mels,
   )
   return jnp.log(mels + LOG_FLOOR)
+
+
+_log_mel = jax.jit(log_mel, static_argnums=1)
+
+
+def clip_log_mel(wav: np.ndarray, spec: AudioSpec) -> np.ndarray:
+  """Log-mel spectrogram of one wave, to look at or to compare.
+
+  Args:
+    wav: [S] float32, in [-1, 1].
+    spec: gives rate, hop and number of bands.
+
+  Returns:
+    [T, M] float32, natural logarithm, T = ceil(S / hop).
+  """
+  block = spec.num_samples(_PAD_FRAMES)
+  padded = np.pad(wav, (0, -len(wav) % block))
+  frames = spec.num_frames(len(wav))
+  return np.asarray(_log_mel(padded[None, :], spec))[0, :frames]

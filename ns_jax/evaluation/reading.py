@@ -13,6 +13,7 @@ import numpy as np
 import tqdm
 
 from ns_jax import figures
+from ns_jax.dsp import mel
 from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips
 from ns_jax.evaluation.contract import Context, Section, mean
@@ -92,7 +93,9 @@ def _compare(
     "timed": timed.wav,
     "said": own.wav,
   }
-  mels = {name: clips.log_mel(wav, context.spec) for name, wav in waves.items()}
+  mels = {
+    name: mel.clip_log_mel(wav, context.spec) for name, wav in waves.items()
+  }
   apart = {
     name: audio_metrics.log_mel_distance_db(mels[name], mels["recording"])
     for name in ("revoiced", "timed")
@@ -126,7 +129,7 @@ def _draw(
   durations = {name: record["durations"] for name in waves}
   durations["said"] = said.durations
   figure = figures.speech_figure(
-    {name: clips.log_mel(wav, context.spec) for name, wav in waves.items()},
+    {name: mel.clip_log_mel(wav, context.spec) for name, wav in waves.items()},
     context.spec,
     phonemes={name: (marks, durations[name]) for name in waves},
   )

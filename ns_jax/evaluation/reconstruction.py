@@ -4,6 +4,7 @@
 import tqdm
 
 from ns_jax import figures
+from ns_jax.dsp import mel
 from ns_jax.evaluation import audio_metrics, clips
 from ns_jax.evaluation.contract import Context, Section, mean
 from ns_jax.inference.codec import SpeechCodec
@@ -19,8 +20,8 @@ def evaluate(context: Context) -> Section:
     wav = clips.reference_wav(record)
     decoded = codec.reconstruct(wav)
     mels = {
-      f"{record['id']}: recording": clips.log_mel(wav, context.spec),
-      f"{record['id']}: through the codec": clips.log_mel(
+      f"{record['id']}: recording": mel.clip_log_mel(wav, context.spec),
+      f"{record['id']}: through the codec": mel.clip_log_mel(
         decoded, context.spec
       ),
     }

@@ -13,6 +13,7 @@ import numpy as np
 import tqdm
 
 from ns_jax import figures
+from ns_jax.dsp import mel
 from ns_jax.errors import UserError
 from ns_jax.evaluation import audio_metrics, clips, prosody
 from ns_jax.evaluation.contract import Context, Section, mean
@@ -138,10 +139,10 @@ def _compare(
   speeches: Mapping[str, PitchedSpeech],
 ) -> dict[str, Any]:
   mels = {
-    name: clips.log_mel(speech.wav, context.spec)
+    name: mel.clip_log_mel(speech.wav, context.spec)
     for name, speech in speeches.items()
   }
-  reference = clips.log_mel(clips.reference_wav(target), context.spec)
+  reference = mel.clip_log_mel(clips.reference_wav(target), context.spec)
   names = {}
   for kind, speech in speeches.items():
     column = kind.replace(" ", "_")
@@ -183,7 +184,7 @@ def _draw(
   f0_hz = {"recording": target["f0"]}
   f0_hz |= {name: speech.f0_hz for name, speech in speeches.items()}
   figure = figures.speech_figure(
-    {name: clips.log_mel(wav, context.spec) for name, wav in wavs.items()},
+    {name: mel.clip_log_mel(wav, context.spec) for name, wav in wavs.items()},
     context.spec,
     f0_hz=f0_hz,
     phonemes={name: (marks, durations[name]) for name in wavs},

@@ -15,6 +15,7 @@ import numpy as np
 import tqdm
 
 from ns_jax import figures
+from ns_jax.dsp import mel
 from ns_jax.errors import UserError
 from ns_jax.evaluation import (
   clips,
@@ -221,7 +222,7 @@ def _draw(context: Context, name: str, spoken: Mapping[str, Spoken]) -> str:
   """Draws the systems under each other; returns the picture's name."""
   figure = figures.speech_figure(
     {
-      f"{name}: {system}": clips.log_mel(speech.wav, context.spec)
+      f"{name}: {system}": mel.clip_log_mel(speech.wav, context.spec)
       for system, speech in spoken.items()
     },
     context.spec,

@@ -114,6 +114,20 @@ class SpeechCodec:
       )
     return count
 
+  @property
+  def bits_per_code(self) -> int:
+    """Bits that tell one code of a codebook from the others."""
+    return (self.codebook_size - 1).bit_length()
+
+  def bits_per_sec(self, num_codebooks: int | None = None) -> float:
+    """Bitrate of the codes; None: of all codebooks.
+
+    Raises:
+      UserError: there are fewer.
+    """
+    count = self.check_count(num_codebooks)
+    return count * self.bits_per_code * self.spec.frame_rate_hz
+
   @functools.cached_property
   def codec_id(self) -> str:
     """Twelve hexadecimal digits that name these weights.

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from ns_jax import audio
 from ns_jax.apps import cli
-from ns_jax.evaluation import audio_metrics, clips
+from ns_jax.dsp import mel
+from ns_jax.evaluation import audio_metrics
 from ns_jax.inference import code_files
 from ns_jax.inference.codec import SpeechCodec
 from tests import readers
@@ -37,7 +38,7 @@ def test_commands_use_it_and_speech_survives(recording, tmp_path):
     with code_files.Reader(codes) as reader:
       assert reader.header.codec_id == SpeechCodec.load().codec_id
     decoded, _ = soundfile.read(back, dtype="float32")
-    mels = [clips.log_mel(w, SPEC) for w in (decoded, wav)]
+    mels = [mel.clip_log_mel(w, SPEC) for w in (decoded, wav)]
     distances_db.append(audio_metrics.log_mel_distance_db(*mels))
   assert distances_db[1] < distances_db[0] < 12
   assert distances_db[1] < 7

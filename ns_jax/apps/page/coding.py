@@ -2,7 +2,6 @@
 """The tab of the codec: speech to codes and back."""
 
 import gradio as gr
-import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 
@@ -36,7 +35,7 @@ def place(house: House) -> None:
         min(8, codec.num_codebooks),
         step=1,
         label="Codebooks",
-        info=f"{_bits_per_sec(codec, 1) / 1000:.1f} kbit/s each",
+        info=f"{codec.bits_per_sec(1) / 1000:.1f} kbit/s each",
       )
       button = gr.Button("Code", variant="primary")
       parts.examples(_EXAMPLES, [source])
@@ -48,7 +47,7 @@ def place(house: House) -> None:
     wav = audio.to_mono(samples[:, None], rate_hz, codec.spec)
     codes, decoded = _there_and_back(codec, wav, num_codebooks)
     figure = _pair(codec.spec, wav, decoded)
-    bits_per_sec = _bits_per_sec(codec, num_codebooks)
+    bits_per_sec = codec.bits_per_sec(num_codebooks)
     speech = Audio(decoded, codec.spec)
     facts = (
       f"{speech.seconds:.1f} s in {codes.size:,} codes, "
@@ -57,12 +56,6 @@ def place(house: House) -> None:
     return Answer(speech, figure, facts)
 
   result.on(button, code, [source, num_codebooks])
-
-
-def _bits_per_sec(codec: SpeechCodec, num_codebooks: int) -> float:
-  """Bitrate of the codes."""
-  bits = (codec.codebook_size - 1).bit_length()
-  return num_codebooks * bits * codec.spec.frame_rate_hz
 
 
 def _there_and_back(
@@ -85,7 +78,7 @@ def _pair(
 ) -> matplotlib.figure.Figure:
   """Spectrograms of a wave [S] before and after."""
   log_mels = {
-    title: np.asarray(mel.log_mel(jnp.asarray(wave[None]), spec))[0]
+    title: mel.clip_log_mel(wave, spec)
     for title, wave in (("recording", wav), ("decoded", decoded))
   }
   figure = figures.speech_figure(log_mels, spec)
