@@ -167,6 +167,23 @@ def samples(content):
   return np.frombuffer(content, "<i2")
 
 
+@contextlib.contextmanager
+def logged_by(name):
+  """What a logger records, whatever other tests had loggers do."""
+  records = []
+  handler = logging.Handler()
+  handler.emit = records.append
+  logger = logging.getLogger(name)
+  level = logger.level
+  logger.addHandler(handler)
+  logger.setLevel(logging.INFO)
+  try:
+    yield records
+  finally:
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
 def main(port, folder, seconds):
   """A process of its own: `python -m tests.talkers 8000 voices 0.01`."""
   logging.getLogger("ns_jax").setLevel(logging.INFO)

@@ -4,7 +4,6 @@
 import contextlib
 import html.parser
 import json
-import logging
 import signal
 import subprocess
 import sys
@@ -198,19 +197,11 @@ def test_a_mistake_of_ours_is_told_to_the_log_alone():
     def say(self, parts):
       raise ValueError(f"secret: {parts[0].text}")
 
-  records = []
-  handler = logging.Handler()
-  handler.emit = records.append
-  logger = logging.getLogger("ns_jax.apps.serving.gate")
-  logger.addHandler(handler)
-  level = logger.level
-  logger.setLevel(logging.INFO)
-  try:
-    with talkers.serving(Broken()) as url:
-      answer = httpx.post(url + ROUTE, json=ask("Whispered."))
-  finally:
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+  with (
+    talkers.logged_by("ns_jax.apps.serving.gate") as records,
+    talkers.serving(Broken()) as url,
+  ):
+    answer = httpx.post(url + ROUTE, json=ask("Whispered."))
   assert answer.status_code == 500
   assert answer.json()["error"]["code"] == "internal_error"
   assert "Whispered" not in answer.text

@@ -5,7 +5,6 @@ import concurrent.futures
 import errno
 import functools
 import io
-import logging
 import os
 import pathlib
 import time
@@ -265,19 +264,21 @@ def test_a_kept_voice_whose_file_is_gone_or_damaged(tmp_path):
       assert _upload(url, talkers.prompt(), name).status_code == 200
 
 
-def test_a_full_disk_is_told_to_the_log(tmp_path, monkeypatch, caplog):
+def test_a_full_disk_is_told_to_the_log(tmp_path, monkeypatch):
   def fail(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path))
 
   monkeypatch.setattr(uploads, "write", fail)
-  monkeypatch.setattr(logging.getLogger("ns_jax"), "propagate", True)
-  with talkers.serving(voices_dir=tmp_path) as url:
+  with (
+    talkers.logged_by("ns_jax.apps.serving.voices") as records,
+    talkers.serving(voices_dir=tmp_path) as url,
+  ):
     answer = _upload(url, talkers.prompt())
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "storage_failed"
     assert str(tmp_path) not in answer.text
     assert len(httpx.get(url + ROUTE).json()["data"]) == 1
-  (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+  (record,) = [r for r in records if r.levelname == "ERROR"]
   assert record.facts == {"why": "No space left on device"}
 
 
